@@ -1,0 +1,1 @@
+//! pgoutput, protocol version 1: bytes → messages and row changes. Pure, bounds-checked.

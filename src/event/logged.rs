@@ -1,0 +1,128 @@
+//! An event as it stands in the log.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use uuid::Uuid;
+
+use crate::wal::Lsn;
+
+/// What happened to the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A row was inserted.
+    Created,
+    /// A row was updated.
+    Updated,
+    /// A row was deleted.
+    Deleted,
+    /// The table was emptied by TRUNCATE.
+    Truncated,
+    /// rowhook itself has something to say (`rowhook.gap`).
+    Noted,
+}
+
+impl Action {
+    /// The word after the dot in the event's type.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Deleted => "deleted",
+            Self::Truncated => "truncated",
+            Self::Noted => "noted",
+        }
+    }
+
+    /// Reads the word back from the log; what a newer version wrote counts as noted.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "created" => Self::Created,
+            "updated" => Self::Updated,
+            "deleted" => Self::Deleted,
+            "truncated" => Self::Truncated,
+            _ => Self::Noted,
+        }
+    }
+}
+
+/// How much of the old row the stream carried: decided by the table's replica identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OldRow {
+    /// Nothing of it (or there was no old row, as for an insert).
+    Absent,
+    /// Its key columns only.
+    Key,
+    /// All of it.
+    Full,
+}
+
+impl OldRow {
+    /// The word in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Key => "key",
+            Self::Full => "full",
+        }
+    }
+
+    /// Reads the word back; an unknown word counts as absent, which claims the least.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "key" => Self::Key,
+            "full" => Self::Full,
+            _ => Self::Absent,
+        }
+    }
+}
+
+/// One event of the log. Cloning shares its bytes.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Place in the log: dense, strictly increasing in commit order.
+    pub sequence_id: i64,
+    /// Stable over re-reads, retries and replays.
+    pub event_id: Uuid,
+    /// `posts.updated`.
+    pub event_type: Arc<str>,
+    /// `posts`.
+    pub resource: Arc<str>,
+    /// Primary key as text; `None` for events of a whole table.
+    pub resource_id: Option<ByteString>,
+    /// The word after the dot.
+    pub action: Action,
+    /// The source transaction's commit time, microseconds since 1970-01-01 UTC.
+    pub created_at: i64,
+    /// JSON object: the row after the change; for a delete, the row that was deleted.
+    pub record: Option<ByteString>,
+    /// JSON object: old values of the fields that changed. `None` where not known.
+    pub previous: Option<ByteString>,
+    /// JSON object: session variables and trace context.
+    pub context: Option<ByteString>,
+    /// How much of the old row is known.
+    pub old_row: OldRow,
+    /// Columns whose value the stream did not carry; they are missing from `record`.
+    pub unknown: Vec<String>,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where an event comes from in the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Schema of the table.
+    pub schema: Arc<str>,
+    /// Table.
+    pub table: Arc<str>,
+    /// Transaction id.
+    pub xid: u32,
+    /// LSN of the transaction's commit record.
+    pub commit_lsn: Lsn,
+    /// Which change of that transaction, from 0.
+    pub index: u64,
+}

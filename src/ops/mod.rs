@@ -1,0 +1,3 @@
+//! Beside the data's way: settings, commands, HTTP, metrics, logging, systemd.
+
+pub mod settings;

@@ -1,0 +1,1 @@
+//! Integration tests: a real Postgres, real HTTP servers, the real binary.
