@@ -1,7 +1,18 @@
 //! Row changes become events. Pure.
 
+mod draft;
+mod id;
+mod json;
+mod kind;
 mod logged;
 mod resource;
+mod shape;
+#[cfg(test)]
+mod tests;
 
+pub use draft::{Draft, Drafter, MisfitRow};
+pub use id::{EventIds, postgres_micros, rfc3339, unix_micros};
+pub use kind::{Kind, TypeCatalog};
 pub use logged::{Action, Event, OldRow, Origin};
 pub use resource::{Capture, Redaction, ResourceRule, TableName, TablePattern};
+pub use shape::{Shape, resource_name};

@@ -1,9 +1,17 @@
 //! The source's write-ahead log: the replication session and what it needs in the source.
 
+pub mod catalog;
+mod connect;
 mod lsn;
+pub mod publication;
+pub mod server_error;
+mod session;
+pub mod slot;
 mod source;
 mod target;
 
+pub use connect::{Connection, is_undefined};
 pub use lsn::{Lsn, LsnParseError};
+pub use session::{DurablePosition, GatedSession, Received, Stream, System};
 pub use source::{ReplicaIdentity, Source};
 pub use target::{Target, Tls, TlsMode};

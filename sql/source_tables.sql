@@ -1,0 +1,32 @@
+-- Every table that could be captured. $1: the publication's name.
+select c.oid,
+       n.nspname::text,
+       c.relname::text,
+       c.relkind::text,
+       c.relpersistence::text,
+       c.relreplident::text,
+       c.relispartition,
+       coalesce((select array_agg(a.attname::text order by k.position)
+                   from pg_catalog.pg_index i,
+                        unnest(i.indkey::int2[]) with ordinality k (attnum, position),
+                        pg_catalog.pg_attribute a
+                  where i.indrelid = c.oid and i.indisprimary
+                    and a.attrelid = c.oid and a.attnum = k.attnum), '{}'),
+       coalesce((select array_agg(a.attname::text order by k.position)
+                   from pg_catalog.pg_index i,
+                        unnest(i.indkey::int2[]) with ordinality k (attnum, position),
+                        pg_catalog.pg_attribute a
+                  where i.indrelid = c.oid and i.indisreplident
+                    and a.attrelid = c.oid and a.attnum = k.attnum), '{}'),
+       coalesce((select array_agg(a.attname::text order by a.attnum)
+                   from pg_catalog.pg_attribute a
+                  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '{}'),
+       exists (select from pg_catalog.pg_publication_rel r, pg_catalog.pg_publication p
+                where r.prrelid = c.oid and p.oid = r.prpubid and p.pubname = $1::text),
+       pg_catalog.pg_has_role(c.relowner, 'usage')
+  from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where c.relkind in ('r', 'p')
+   and n.nspname not in ('pg_catalog', 'information_schema', 'rowhook')
+   and n.nspname !~ '^pg_(toast|temp)'
+ order by n.nspname, c.relname

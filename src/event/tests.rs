@@ -1,0 +1,178 @@
+use super::*;
+use crate::decode::{Message, Relation, RelationColumn, decode};
+
+/// A relation of texts and numbers: a trailing `#` makes a column an integer, a leading `*` puts it
+/// into the replica identity.
+fn relation(identity: u8, columns: &[&str]) -> Relation {
+    let column = |spec: &&str| RelationColumn {
+        in_identity: spec.starts_with('*') || identity == b'f',
+        name: spec.trim_matches(['*', '#']).to_owned(),
+        type_oid: if spec.ends_with('#') { 23 } else { 25 },
+        type_modifier: -1,
+    };
+    Relation {
+        oid: 1,
+        schema: "public".into(),
+        name: "posts".into(),
+        identity,
+        columns: columns.iter().map(column).collect(),
+    }
+}
+
+const UNCHANGED: Option<&str> = Some("\u{1}unchanged");
+
+fn tuple(out: &mut Vec<u8>, tag: u8, fields: &[Option<&str>]) {
+    out.push(tag);
+    out.extend(u16::try_from(fields.len()).unwrap().to_be_bytes());
+    for field in fields {
+        match field {
+            None => out.push(b'n'),
+            Some(_) if *field == UNCHANGED => out.push(b'u'),
+            Some(text) => {
+                out.push(b't');
+                out.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
+                out.extend(text.as_bytes());
+            }
+        }
+    }
+}
+
+fn drafted(shape: &Shape, kind: u8, tuples: &[(u8, &[Option<&str>])]) -> String {
+    let mut bytes = vec![kind, 0, 0, 0, 1];
+    for (tag, fields) in tuples {
+        tuple(&mut bytes, *tag, fields);
+    }
+    let Ok(Message::Change(change)) = decode(&bytes) else {
+        panic!("not a change")
+    };
+    let mut drafter = Drafter::default();
+    let draft = drafter.draft(shape, &change.row).unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let unknown: Vec<_> = draft
+        .unknown
+        .iter()
+        .map(|index| shape.column_name(*index))
+        .collect();
+    format!(
+        "{} {} {} previous {} old row {} unknown {unknown:?}",
+        shape.event_type(draft.action),
+        draft.resource_id.map_or("-".into(), text),
+        text(draft.record),
+        draft.previous.map_or("-".into(), text),
+        draft.old_row.as_str(),
+    )
+}
+
+fn shape(relation: &Relation, rule: Option<&ResourceRule>) -> Shape {
+    Shape::new(relation, rule, &["id".to_owned()], &TypeCatalog::default())
+}
+
+fn rule() -> ResourceRule {
+    ResourceRule {
+        table: TableName {
+            schema: "public".into(),
+            name: "posts".into(),
+        },
+        name: None,
+        key: None,
+        exclude: Vec::new(),
+        redact: Vec::new(),
+    }
+}
+
+#[test]
+fn an_insert_carries_the_row() {
+    let shape = shape(&relation(b'f', &["id#", "title"]), None);
+    insta::assert_snapshot!(
+        drafted(&shape, b'I', &[(b'N', &[Some("7"), None])]),
+        @r#"posts.created 7 {"id":7,"title":null} previous - old row absent unknown []"#
+    );
+}
+
+#[test]
+fn a_full_old_row_gives_the_old_values_of_what_changed_and_untouched_toast() {
+    let shape = shape(&relation(b'f', &["id#", "title", "body"]), None);
+    insta::assert_snapshot!(
+        drafted(&shape, b'U', &[
+            (b'O', &[Some("7"), Some("a"), Some("long")]),
+            (b'N', &[Some("7"), Some("b"), UNCHANGED]),
+        ]),
+        @r#"posts.updated 7 {"id":7,"title":"b","body":"long"} previous {"title":"a"} old row full unknown []"#
+    );
+}
+
+#[test]
+fn without_the_old_row_nothing_is_claimed_about_it() {
+    let shape = shape(&relation(b'd', &["*id#", "title", "body"]), None);
+    insta::assert_snapshot!(
+        drafted(&shape, b'U', &[(b'N', &[Some("7"), Some("b"), UNCHANGED])]),
+        @r#"posts.updated 7 {"id":7,"title":"b"} previous - old row absent unknown ["body"]"#
+    );
+    insta::assert_snapshot!(
+        drafted(&shape, b'U', &[(b'K', &[Some("7"), None, None]), (b'N', &[Some("8"), Some("b"), UNCHANGED])]),
+        @r#"posts.updated 8 {"id":8,"title":"b"} previous {"id":7} old row key unknown ["body"]"#
+    );
+    insta::assert_snapshot!(
+        drafted(&shape, b'D', &[(b'K', &[Some("7"), None, None])]),
+        @r#"posts.deleted 7 {"id":7} previous - old row key unknown ["title", "body"]"#
+    );
+}
+
+#[test]
+fn excluded_columns_leave_no_trace_and_redacted_ones_only_their_change() {
+    let rule = ResourceRule {
+        exclude: vec!["search".into()],
+        redact: vec![
+            ("email".into(), Redaction::Hash),
+            ("ssn".into(), Redaction::Mask),
+        ],
+        ..rule()
+    };
+    let shape = shape(
+        &relation(b'f', &["id#", "search", "email", "ssn"]),
+        Some(&rule),
+    );
+    insta::assert_snapshot!(
+        drafted(&shape, b'U', &[
+            (b'O', &[Some("7"), Some("x"), Some("a@b.c"), Some("1")]),
+            (b'N', &[Some("7"), Some("y"), None, Some("2")]),
+        ]),
+        @r#"posts.updated 7 {"id":7,"email":null,"ssn":"***"} previous {"email":"sha256:d648b243a3e817eaa3309e00e183483f2867baadf522099f0c2121770536b25a","ssn":"***"} old row full unknown []"#
+    );
+}
+
+#[test]
+fn a_composite_key_joins_its_parts_without_ambiguity() {
+    let relation = relation(b'f', &["id#", "a", "b"]);
+    let rule = ResourceRule {
+        key: Some(vec!["b".into(), "a".into()]),
+        name: Some("entries".into()),
+        ..rule()
+    };
+    let shape = shape(&relation, Some(&rule));
+    insta::assert_snapshot!(
+        drafted(&shape, b'I', &[(b'N', &[Some("7"), Some("x,y"), Some("z\\")])]),
+        @r#"entries.created z\\,x\,y {"id":7,"a":"x,y","b":"z\\"} previous - old row absent unknown []"#
+    );
+}
+
+#[test]
+fn a_row_that_does_not_fit_its_relation_is_refused() {
+    let shape = shape(&relation(b'f', &["id#", "title"]), None);
+    let mut bytes = vec![b'I', 0, 0, 0, 1];
+    tuple(&mut bytes, b'N', &[Some("7")]);
+    let Ok(Message::Change(change)) = decode(&bytes) else {
+        panic!("not a change")
+    };
+    let error = Drafter::default().draft(&shape, &change.row).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a row of public.posts has 1 columns where its relation has 2"
+    );
+}
+
+#[test]
+fn a_resource_is_named_after_its_table_and_a_foreign_schema() {
+    assert_eq!(resource_name("public", "posts", None), "posts");
+    assert_eq!(resource_name("sales", "posts", None), "sales.posts");
+}

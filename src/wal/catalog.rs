@@ -1,0 +1,69 @@
+//! What the stream does not say about a relation and the source's catalogs do: its key and the
+//! nature of types that are not built in.
+
+use super::{Connection, server_error::sql_fault};
+use crate::fault::Result;
+
+/// A type that is not built in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeEntry {
+    /// Object id.
+    pub oid: u32,
+    /// What it is made of.
+    pub nature: Nature,
+}
+
+/// What a type is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// A domain over another type.
+    Domain(u32),
+    /// An array of another type, with the delimiter of its text form.
+    Array(u32, u8),
+    /// Anything else; its text is its value.
+    Other,
+}
+
+const TYPES: &str = include_str!("../../sql/source_types.sql");
+
+/// The types behind `oids`, and the types that those are made of.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn types(connection: &Connection, oids: &[u32]) -> Result<Vec<TypeEntry>> {
+    let what = "cannot read the source's types";
+    let rows = connection
+        .query(TYPES, &[&oids])
+        .await
+        .map_err(|error| sql_fault(what, error))?;
+    rows.iter()
+        .map(|row| read_type(row).map_err(|error| sql_fault(what, error)))
+        .collect()
+}
+
+fn read_type(row: &tokio_postgres::Row) -> Result<TypeEntry, tokio_postgres::Error> {
+    let oid: u32 = row.try_get(0)?;
+    let (base, element): (u32, u32) = (row.try_get(1)?, row.try_get(2)?);
+    let delimiter: String = row.try_get(3)?;
+    let nature = match (base, element) {
+        (0, 0) => Nature::Other,
+        (0, element) => Nature::Array(element, delimiter.bytes().next().unwrap_or(b',')),
+        (base, _) => Nature::Domain(base),
+    };
+    Ok(TypeEntry { oid, nature })
+}
+
+/// The primary key of a relation, in the key's order; empty where it has none or is gone.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn primary_key(connection: &Connection, relation: u32) -> Result<Vec<String>> {
+    let what = "cannot read a table's primary key";
+    let rows = connection
+        .query(include_str!("../../sql/source_key.sql"), &[&relation])
+        .await
+        .map_err(|error| sql_fault(what, error))?;
+    rows.iter()
+        .map(|row| row.try_get(0).map_err(|error| sql_fault(what, error)))
+        .collect()
+}

@@ -1,0 +1,152 @@
+//! Ordinary connections to Postgres: the same TCP, TLS and socket path that the replication
+//! session takes, so one set of TLS settings means one thing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgwire_replication::tls::rustls::{MaybeTlsStream, maybe_upgrade_to_tls};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
+use tokio_postgres::{Client, NoTls, config::SslMode, error::SqlState};
+
+use super::{Target, server_error};
+use crate::fault::{Fault, Result};
+
+/// A peer that acknowledges nothing for this long is gone (`TCP_USER_TIMEOUT`).
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// Settings of every session: output that does not depend on the role's or the database's
+/// defaults, no time limits of theirs, and commits that are durable when they return.
+const SESSION_OPTIONS: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC \
+    -c extra_float_digits=1 -c bytea_output=hex -c statement_timeout=0 -c lock_timeout=0 \
+    -c idle_in_transaction_session_timeout=0 -c synchronous_commit=on";
+
+/// A session with Postgres. Its socket is owned by a task that ends with the connection.
+#[derive(Clone)]
+pub struct Connection {
+    client: Arc<Client>,
+    ended: watch::Receiver<bool>,
+}
+
+impl std::ops::Deref for Connection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Connection {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// Transient where the server cannot be reached; permanent where it refuses the login.
+    pub async fn open(target: &Target, application: &str) -> Result<Self> {
+        let what = || format!("cannot connect to {}", target.label());
+        match tokio::time::timeout(target.connect_timeout, Self::log_in(target, application)).await
+        {
+            Ok(connected) => connected,
+            Err(_) => Err(Fault::transient(format!(
+                "{}: no answer within {}",
+                what(),
+                humantime::format_duration(target.connect_timeout)
+            ))),
+        }
+    }
+
+    async fn log_in(target: &Target, application: &str) -> Result<Self> {
+        let unreachable = |error: std::io::Error| {
+            Fault::transient(format!("cannot connect to {}", target.label()))
+                .because(error)
+                .next_step(
+                    "check that the server runs and that source.url / log.url name its address",
+                )
+        };
+        if target.is_unix_socket() {
+            let path = format!("{}/.s.PGSQL.{}", target.host, target.port);
+            let socket = UnixStream::connect(&path).await.map_err(unreachable)?;
+            return Self::start(socket, target, application).await;
+        }
+        let tcp = TcpStream::connect((target.host.as_str(), target.port))
+            .await
+            .map_err(unreachable)?;
+        notice_dead_peers(&tcp).map_err(unreachable)?;
+        let upgraded = maybe_upgrade_to_tls(tcp, &target.tls.to_crate(), &target.host)
+            .await
+            .map_err(|error| server_error::session_fault(target, &error))?;
+        match upgraded {
+            MaybeTlsStream::Plain(stream) => Self::start(stream, target, application).await,
+            MaybeTlsStream::Tls(stream) => Self::start(*stream, target, application).await,
+        }
+    }
+
+    async fn start<S>(stream: S, target: &Target, application: &str) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut config = tokio_postgres::Config::new();
+        config
+            .user(&target.user)
+            .dbname(&target.database)
+            .application_name(application)
+            .options(SESSION_OPTIONS)
+            // TLS is already negotiated on this stream.
+            .ssl_mode(SslMode::Disable);
+        if let Some(password) = &target.password {
+            config.password(password.expose());
+        }
+        let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|error| {
+            server_error::sql_fault(format!("cannot connect to {}", target.label()), error)
+        })?;
+        let (ending, ended) = watch::channel(false);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a database connection ended");
+            }
+            ending.send_replace(true);
+        });
+        Ok(Self {
+            client: Arc::new(client),
+            ended,
+        })
+    }
+
+    /// Waits until the connection is gone, for whatever reason. A server that shuts down ends its
+    /// ordinary connections first, so this is the earliest sign of it.
+    pub async fn ended(&self) {
+        // An error means that the task is gone, which says the same.
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+
+    /// Whether the connection is gone.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        *self.ended.borrow() || self.client.is_closed()
+    }
+}
+
+fn notice_dead_peers(tcp: &TcpStream) -> std::io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let socket = SockRef::from(tcp);
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_secs(10))
+        .with_interval(Duration::from_secs(5))
+        .with_retries(4);
+    socket.set_tcp_keepalive(&probes)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+}
+
+/// Whether an error says that the object does not exist.
+#[must_use]
+pub fn is_undefined(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(
+            &(SqlState::UNDEFINED_TABLE
+                | SqlState::UNDEFINED_OBJECT
+                | SqlState::INVALID_SCHEMA_NAME)
+        )
+    )
+}

@@ -1,0 +1,162 @@
+//! The publication and the tables in it.
+
+use std::fmt::Write as _;
+
+use super::{Connection, server_error::sql_fault};
+use crate::fault::Result;
+
+/// An ordinary or partitioned table of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Object id.
+    pub oid: u32,
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+    /// `relkind`: `r` or `p`.
+    pub kind: char,
+    /// `relpersistence`: `p`, `u` (unlogged) or `t` (temporary).
+    pub persistence: char,
+    /// `relreplident`: `d`, `n`, `f` or `i`.
+    pub identity: char,
+    /// Whether it is a partition of another table.
+    pub partition: bool,
+    /// Columns of the primary key, in its order.
+    pub primary_key: Vec<String>,
+    /// Columns of the replica identity's index, where one is set.
+    pub identity_key: Vec<String>,
+    /// All columns.
+    pub columns: Vec<String>,
+    /// Whether the publication names it.
+    pub published: bool,
+    /// Whether our role may add it to a publication and set its identity.
+    pub owned: bool,
+}
+
+impl Table {
+    /// The name as SQL wants it.
+    #[must_use]
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", quote(&self.schema), quote(&self.name))
+    }
+}
+
+/// An identifier in double quotes.
+#[must_use]
+pub fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+const TABLES: &str = include_str!("../../sql/source_tables.sql");
+
+/// Every table that could be captured, system schemas and our own left out.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn tables(connection: &Connection, publication: &str) -> Result<Vec<Table>> {
+    let what = "cannot list the source's tables";
+    let rows = connection
+        .query(TABLES, &[&publication])
+        .await
+        .map_err(|error| sql_fault(what, error))?;
+    rows.iter()
+        .map(|row| read_table(row).map_err(|error| sql_fault(what, error)))
+        .collect()
+}
+
+fn read_table(row: &tokio_postgres::Row) -> Result<Table, tokio_postgres::Error> {
+    let letter = |index: usize| -> Result<char, tokio_postgres::Error> {
+        Ok(row
+            .try_get::<_, String>(index)?
+            .chars()
+            .next()
+            .unwrap_or(' '))
+    };
+    Ok(Table {
+        oid: row.try_get(0)?,
+        schema: row.try_get(1)?,
+        name: row.try_get(2)?,
+        kind: letter(3)?,
+        persistence: letter(4)?,
+        identity: letter(5)?,
+        partition: row.try_get(6)?,
+        primary_key: row.try_get(7)?,
+        identity_key: row.try_get(8)?,
+        columns: row.try_get(9)?,
+        published: row.try_get(10)?,
+        owned: row.try_get(11)?,
+    })
+}
+
+/// The publication, as `pg_publication` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publication {
+    /// FOR ALL TABLES: tables need not be added.
+    pub all_tables: bool,
+    /// Whether inserts, updates, deletes and truncates are all published.
+    pub complete: bool,
+    /// Whether our role may add tables to it.
+    pub owned: bool,
+}
+
+/// Reads the publication's state; `None` where there is none of that name.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn look_up(connection: &Connection, name: &str) -> Result<Option<Publication>> {
+    let what = || format!("cannot read publication \"{name}\"");
+    let row = connection
+        .query_opt(
+            "select puballtables, pubinsert and pubupdate and pubdelete and pubtruncate, \
+                    pg_catalog.pg_has_role(pubowner, 'usage') \
+             from pg_catalog.pg_publication where pubname = $1::text",
+            &[&name],
+        )
+        .await
+        .map_err(|error| sql_fault(what(), error))?;
+    let read = |row: tokio_postgres::Row| -> Result<Publication, tokio_postgres::Error> {
+        Ok(Publication {
+            all_tables: row.try_get(0)?,
+            complete: row.try_get(1)?,
+            owned: row.try_get(2)?,
+        })
+    };
+    row.map(read)
+        .transpose()
+        .map_err(|error| sql_fault(what(), error))
+}
+
+/// The statement that creates the publication over `tables`.
+#[must_use]
+pub fn create_sql(name: &str, tables: &[Table]) -> String {
+    let mut sql = format!("create publication {}", quote(name));
+    append_tables(&mut sql, " for table ", tables);
+    sql
+}
+
+/// The statement that adds `tables` to the publication.
+#[must_use]
+pub fn add_sql(name: &str, tables: &[Table]) -> String {
+    let mut sql = format!("alter publication {}", quote(name));
+    append_tables(&mut sql, " add table ", tables);
+    sql
+}
+
+fn append_tables(sql: &mut String, keyword: &str, tables: &[Table]) {
+    for (index, table) in tables.iter().enumerate() {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            sql,
+            "{}{}",
+            if index == 0 { keyword } else { ", " },
+            table.quoted()
+        );
+    }
+}
+
+/// The statement that makes the stream carry the whole old row of a table.
+#[must_use]
+pub fn identity_full_sql(table: &Table) -> String {
+    format!("alter table {} replica identity full", table.quoted())
+}

@@ -1,0 +1,135 @@
+//! What a server's refusal means: who has to act on which SQLSTATE.
+//!
+//! Codes: PostgreSQL manual, appendix A.
+
+use pgwire_replication::PgWireError;
+
+use super::Target;
+use crate::fault::{Fault, Kind};
+
+/// A failed SQL statement or login.
+#[must_use]
+pub fn sql_fault(what: impl Into<String>, error: tokio_postgres::Error) -> Fault {
+    let Some(refusal) = error.as_db_error() else {
+        return Fault::transient(what).because(error);
+    };
+    let state = refusal.code().code().to_owned();
+    let text = match (refusal.detail(), refusal.hint()) {
+        (Some(detail), _) => format!("{}: {} ({detail})", what.into(), refusal.message()),
+        (None, Some(hint)) => format!("{}: {} ({hint})", what.into(), refusal.message()),
+        (None, None) => format!("{}: {}", what.into(), refusal.message()),
+    };
+    fault_of(&state, text)
+}
+
+/// A failed step of a replication session. The client library gives server errors as text that
+/// ends in `(SQLSTATE xxxxx)`.
+#[must_use]
+pub fn session_fault(target: &Target, error: &PgWireError) -> Fault {
+    let what = format!("replication session with {}", target.label());
+    match error {
+        PgWireError::Server(text) => fault_of(
+            sqlstate_in(text).unwrap_or_default(),
+            format!("{what}: {text}"),
+        ),
+        PgWireError::Auth(text) => Fault::permanent(format!("{what}: {text}"))
+            .next_step("check the role's password and the server's pg_hba.conf"),
+        PgWireError::Tls(text) if text.contains("config error") => {
+            Fault::settings(format!("{what}: {text}"))
+                .next_step("check source.tls / sslmode and its files")
+        }
+        PgWireError::Tls(text) => Fault::permanent(format!("{what}: {text}"))
+            .next_step("check source.tls / sslmode against what the server offers"),
+        PgWireError::MessageTooLarge { .. } => Fault::permanent(what).because(error.clone()),
+        _ => Fault::transient(what).because(error.clone()),
+    }
+}
+
+/// The SQLSTATE in the client library's text of a server error.
+#[must_use]
+pub fn sqlstate_in(text: &str) -> Option<&str> {
+    let (_, tail) = text.rsplit_once("(SQLSTATE ")?;
+    let state = tail.split(')').next()?;
+    (state.len() == 5).then_some(state)
+}
+
+fn fault_of(state: &str, text: String) -> Fault {
+    let (kind, step) = meaning(state);
+    let fault = match kind {
+        Kind::Settings => Fault::settings(text),
+        Kind::Permanent => Fault::permanent(text),
+        Kind::Fenced => Fault::fenced(text),
+        Kind::Transient => Fault::transient(text),
+    };
+    match step {
+        Some(step) => fault.next_step(step),
+        None => fault,
+    }
+}
+
+/// Raised by `rowhook.advance_checkpoint` when the epoch is not the caller's.
+pub const FENCED: &str = "RH001";
+
+/// Pure: who acts on a SQLSTATE, and how. What is not listed may heal by itself and is retried.
+fn meaning(state: &str) -> (Kind, Option<&'static str>) {
+    match state {
+        FENCED => (
+            Kind::Fenced,
+            Some(
+                "nothing, if another instance was meant to take over; this one may be restarted as its standby",
+            ),
+        ),
+        "28P01" | "28000" => (
+            Kind::Permanent,
+            Some("check the role's name and password and the server's pg_hba.conf"),
+        ),
+        "3D000" => (Kind::Permanent, Some("check the database name in the URL")),
+        "42501" => (
+            Kind::Permanent,
+            Some(
+                "grant the role what is missing; `rowhook check` lists it, `rowhook setup --print-sql` prints it",
+            ),
+        ),
+        "42704" => (
+            Kind::Permanent,
+            Some("run `rowhook check` to see what is missing, then `rowhook setup`"),
+        ),
+        "42P01" | "3F000" | "42883" => (Kind::Permanent, Some("run `rowhook setup`")),
+        "55000" => (
+            Kind::Permanent,
+            Some(
+                "run `rowhook check`; it names the server setting or slot that is not as it must be",
+            ),
+        ),
+        "0A000" => (Kind::Permanent, Some("run `rowhook check`")),
+        _ => (Kind::Transient, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_found_at_the_end_of_the_text() {
+        assert_eq!(sqlstate_in("no such slot (SQLSTATE 42704)"), Some("42704"));
+        assert_eq!(sqlstate_in("no such slot"), None);
+        assert_eq!(sqlstate_in("(SQLSTATE 1)"), None);
+    }
+
+    #[test]
+    fn only_what_an_operator_must_mend_is_permanent() {
+        for (state, kind) in [
+            ("28P01", Kind::Permanent),
+            ("42704", Kind::Permanent),
+            ("RH001", Kind::Fenced),
+            ("57P01", Kind::Transient),
+            ("57P03", Kind::Transient),
+            ("53100", Kind::Transient),
+            ("25006", Kind::Transient),
+            ("55006", Kind::Transient),
+        ] {
+            assert_eq!(meaning(state).0, kind, "{state}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The logical replication slot: its state as the server tells it, its making and its end.
+
+use super::{Connection, GatedSession, Lsn, server_error::sql_fault};
+use crate::fault::{Fault, Result};
+
+/// A replication slot, as `pg_replication_slots` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Output plugin; `None` for a physical slot.
+    pub plugin: Option<String>,
+    /// Database it decodes; `None` for a physical slot.
+    pub database: Option<String>,
+    /// Process that reads from it now.
+    pub active_pid: Option<i32>,
+    /// Oldest WAL that it holds back.
+    pub restart_lsn: Option<Lsn>,
+    /// Everything before it was confirmed by a reader.
+    pub confirmed_lsn: Option<Lsn>,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: Option<String>,
+}
+
+const COLUMNS: &str =
+    "plugin, database, active_pid::text, restart_lsn::text, confirmed_flush_lsn::text, wal_status";
+
+impl Slot {
+    /// Reads the state on the session that will stream.
+    ///
+    /// # Errors
+    /// By the server's SQLSTATE.
+    pub async fn read(session: &mut GatedSession, name: &str) -> Result<Option<Self>> {
+        let sql = format!(
+            "select {COLUMNS} from pg_catalog.pg_replication_slots where slot_name = '{}'",
+            name.replace('\'', "''")
+        );
+        let rows = session.query(&sql).await?;
+        Ok(rows
+            .into_iter()
+            .next()
+            .map(|row| Self::from_text(&mut row.into_iter())))
+    }
+
+    /// Reads the state on an ordinary connection.
+    ///
+    /// # Errors
+    /// By the server's SQLSTATE.
+    pub async fn look_up(connection: &Connection, name: &str) -> Result<Option<Self>> {
+        let sql = format!(
+            "select {COLUMNS} from pg_catalog.pg_replication_slots where slot_name = $1::text"
+        );
+        let row = connection
+            .query_opt(&sql, &[&name])
+            .await
+            .map_err(|error| sql_fault(format!("cannot read slot \"{name}\""), error))?;
+        Ok(row.map(|row| {
+            let mut columns =
+                (0..row.len()).map(|index| row.try_get::<_, Option<String>>(index).ok().flatten());
+            Self::from_text(&mut columns)
+        }))
+    }
+
+    fn from_text(columns: &mut dyn Iterator<Item = Option<String>>) -> Self {
+        let mut next = || columns.next().flatten();
+        let (plugin, database) = (next(), next());
+        let active_pid = next().and_then(|pid| pid.parse().ok());
+        let restart_lsn = next().and_then(|lsn| lsn.parse().ok());
+        let confirmed_lsn = next().and_then(|lsn| lsn.parse().ok());
+        Self {
+            plugin,
+            database,
+            active_pid,
+            restart_lsn,
+            confirmed_lsn,
+            wal_status: next(),
+        }
+    }
+}
+
+/// Creates the slot and returns the position from which it streams.
+///
+/// # Errors
+/// By the server's SQLSTATE. Waits for transactions that run, as Postgres does.
+pub async fn create(connection: &Connection, name: &str) -> Result<Lsn> {
+    let row = connection
+        .query_one(
+            "select lsn::text from pg_catalog.pg_create_logical_replication_slot($1::text, 'pgoutput')",
+            &[&name],
+        )
+        .await
+        .map_err(|error| sql_fault(format!("cannot create slot \"{name}\""), error))?;
+    let text: String = row
+        .try_get(0)
+        .map_err(|error| sql_fault("reading the slot's position", error))?;
+    text.parse::<Lsn>()
+        .map_err(|error| Fault::permanent(format!("slot \"{name}\"")).because(error))
+}
+
+/// Drops the slot, if it is there.
+///
+/// # Errors
+/// By the server's SQLSTATE; a slot in use cannot be dropped.
+pub async fn drop(connection: &Connection, name: &str) -> Result<()> {
+    connection
+        .execute(
+            "select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots \
+             where slot_name = $1::text",
+            &[&name],
+        )
+        .await
+        .map_err(|error| sql_fault(format!("cannot drop slot \"{name}\""), error))?;
+    Ok(())
+}
+
+/// How far the server's WAL is, and how much of it the slot holds back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retained {
+    /// Where the server writes now.
+    pub current: Lsn,
+    /// Bytes between the oldest WAL that the slot needs and the newest.
+    pub held_bytes: u64,
+    /// Bytes between the confirmed position and the newest WAL.
+    pub lag_bytes: u64,
+}
+
+/// Measures what the slot holds back; `None` where there is no such slot.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn retained(connection: &Connection, name: &str) -> Result<Option<Retained>> {
+    let row = connection
+        .query_opt(
+            "select pg_catalog.pg_current_wal_lsn()::text, restart_lsn::text, confirmed_flush_lsn::text \
+             from pg_catalog.pg_replication_slots where slot_name = $1::text",
+            &[&name],
+        )
+        .await
+        .map_err(|error| sql_fault(format!("cannot measure slot \"{name}\""), error))?;
+    let Some(row) = row else { return Ok(None) };
+    let lsn = |index: usize| -> Option<Lsn> {
+        row.try_get::<_, Option<String>>(index)
+            .ok()
+            .flatten()
+            .and_then(|text| text.parse().ok())
+    };
+    let Some(current) = lsn(0) else {
+        return Ok(None);
+    };
+    let behind = |lsn: Option<Lsn>| lsn.map_or(0, |lsn| current.bytes_since(lsn));
+    Ok(Some(Retained {
+        current,
+        held_bytes: behind(lsn(1)),
+        lag_bytes: behind(lsn(2)),
+    }))
+}
