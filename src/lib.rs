@@ -25,4 +25,5 @@ pub mod event;
 pub mod event_log;
 pub mod webhook;
 pub mod dispatch;
+pub mod capture;
 pub mod ops;

@@ -1,6 +1,6 @@
 //! A row change becomes the content of an event, in buffers that are used again for the next one.
 
-use super::json::{write_string, write_value};
+use super::json::write_value;
 use super::shape::{Column, Shape, Treatment};
 use super::{Action, OldRow, Redaction};
 use crate::decode::{Before, Field, RowChange, Tuple};
@@ -12,14 +12,30 @@ pub struct Draft<'a> {
     pub action: Action,
     /// The key as text; `None` where the table has none.
     pub resource_id: Option<&'a [u8]>,
-    /// JSON object: the row after the change; for a delete, the row that was deleted.
-    pub record: &'a [u8],
+    /// JSON object: the row after the change; for a delete, the row that was deleted. `None` for
+    /// what happened to a whole table.
+    pub record: Option<&'a [u8]>,
     /// JSON object: old values of the fields that changed. `None` where nothing is known of them.
     pub previous: Option<&'a [u8]>,
     /// How much of the old row the stream carried.
     pub old_row: OldRow,
     /// Places of the columns that `record` should hold and the stream did not carry.
     pub unknown: &'a [usize],
+}
+
+impl Draft<'static> {
+    /// TRUNCATE of a table.
+    #[must_use]
+    pub fn truncated() -> Self {
+        Self {
+            action: Action::Truncated,
+            resource_id: None,
+            record: None,
+            previous: None,
+            old_row: OldRow::Absent,
+            unknown: &[],
+        }
+    }
 }
 
 /// A change that does not fit its relation.
@@ -191,6 +207,9 @@ impl Drafter {
                 append_key_part(&mut self.resource_id, text);
             }
         }
+        if std::str::from_utf8(&self.resource_id).is_err() {
+            self.resource_id = String::from_utf8_lossy(&self.resource_id).into_owned().into_bytes();
+        }
         Ok(!shape.key.is_empty())
     }
 
@@ -210,7 +229,7 @@ impl Drafter {
         Draft {
             action,
             resource_id: keyed.then_some(self.resource_id.as_slice()),
-            record: &self.record,
+            record: Some(&self.record),
             previous: previous.then_some(self.previous.as_slice()),
             old_row,
             unknown: &self.unknown,

@@ -57,7 +57,7 @@ fn drafted(shape: &Shape, kind: u8, tuples: &[(u8, &[Option<&str>])]) -> String 
         "{} {} {} previous {} old row {} unknown {unknown:?}",
         shape.event_type(draft.action),
         draft.resource_id.map_or("-".into(), text),
-        text(draft.record),
+        draft.record.map_or("-".into(), text),
         draft.previous.map_or("-".into(), text),
         draft.old_row.as_str(),
     )

@@ -1,18 +1,23 @@
 //! The event log: events → Postgres, exactly once; and back out of it.
+//!
+//! Events are encoded as they come ([`Batch`]), appended by the one [`Writer`] together with the
+//! [`Checkpoint`], and read back by [`read`] or, at the head, from the [`Tail`] in memory.
 
-use std::time::Duration;
+mod batch;
+mod checkpoint;
+mod copy;
+pub mod deliveries;
+mod link;
+pub mod migrate;
+pub mod read;
+pub mod retention;
+mod settings;
+mod tail;
+mod writer;
 
-use crate::wal::Target;
-
-/// Where the log lives and how long it keeps events.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogSettings {
-    /// The log database.
-    pub target: Target,
-    /// Whether that is the source itself.
-    pub in_source: bool,
-    /// Age at which events may go; `None` keeps them for ever.
-    pub retention: Option<Duration>,
-    /// How many sequence ids one segment (partition) holds.
-    pub segment_size: i64,
-}
+pub use batch::{Batch, Chunk, Transaction, TransactionEnd};
+pub use checkpoint::{Checkpoint, Durable};
+pub use link::Link;
+pub use settings::LogSettings;
+pub use tail::Tail;
+pub use writer::Writer;

@@ -1,3 +1,5 @@
 //! Beside the data's way: settings, commands, HTTP, metrics, logging, systemd.
 
+pub mod metrics;
+pub mod pulse;
 pub mod settings;

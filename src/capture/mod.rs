@@ -1,0 +1,13 @@
+//! The loop that carries changes from the stream into the log.
+//!
+//! One batch fills while the one before it commits. With nothing to commit a transaction is
+//! appended as soon as it is complete; under load batches grow by themselves, up to a bound at which
+//! the stream is no longer read. Only what is durable is acknowledged.
+
+mod idle;
+mod intake;
+mod resume;
+mod session;
+pub mod tables;
+
+pub use session::{Capturer, Ended, Standing};

@@ -1,0 +1,349 @@
+//! One session from connecting to its end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::resume::{self, Resume};
+use super::{idle, intake::Intake};
+use crate::event::{Capture, EventIds};
+use crate::event_log::{Checkpoint, Chunk, Durable, LogSettings, Tail, Writer, migrate};
+use crate::fault::{Fault, Result};
+use crate::ops::metrics::Metrics;
+use crate::wal::{Connection, DurablePosition as _, GatedSession, Lsn, Received, Source, Stream, slot::Slot};
+
+/// Bytes of log rows at which a batch is full: then the stream waits, and a transaction that is
+/// still running is streamed on into the open COPY.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// How often the loop looks at the clock.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How often a standby looks whether the slot is free.
+const STANDBY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How a session ended without a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// As asked.
+    Stopped,
+}
+
+/// What the capture has reached, for those who ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Connecting, or waiting for the next try; the fault that ended the last session.
+    Connecting(Option<String>),
+    /// Another instance serves the slot.
+    StandBy {
+        /// The server process that serves it.
+        pid: i32,
+    },
+    /// The stream runs under this epoch.
+    Streaming {
+        /// The epoch.
+        epoch: i64,
+    },
+}
+
+/// Carries the source into the log, session after session.
+pub struct Capturer {
+    /// The source.
+    pub source: Source,
+    /// What is captured.
+    pub capture: Arc<Capture>,
+    /// The log.
+    pub log: LogSettings,
+    /// Where readers find the newest events.
+    pub tail: Arc<Tail>,
+    /// Whether there are such readers.
+    pub keep: bool,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Where everyone can see how far it has come.
+    pub standing: tokio::sync::watch::Sender<Standing>,
+    /// The epoch, once the log was claimed.
+    pub epoch: Option<i64>,
+}
+
+/// An append that is under way. It owns the writer and gives it back.
+type Appending = Pin<Box<dyn Future<Output = (Writer, Chunk, Result<Option<Durable>>)> + Send>>;
+
+impl Capturer {
+    /// Runs one session: connects, checks, streams, until asked to stop or until something fails.
+    ///
+    /// # Errors
+    /// Transient faults are worth another session; others are not.
+    pub async fn run(&mut self, stop: &CancellationToken) -> Result<Ended> {
+        let control = Connection::open(&self.source.target, "rowhook control").await?;
+        let log = Connection::open(&self.log.target, "rowhook writer").await?;
+        prepare_log(&log).await?;
+        let Some((stream, checkpoint)) = self.start_stream(&control, &log, stop).await? else {
+            return Ok(Ended::Stopped);
+        };
+        let writer = Writer::open(log, &checkpoint, self.log.segment_size).await?;
+        let ids = EventIds::new(&checkpoint.system_identifier, checkpoint.timeline, &checkpoint.database);
+        let intake = Intake::new(
+            Arc::clone(&self.capture),
+            control.clone(),
+            ids,
+            checkpoint.commit_lsn,
+            checkpoint.next_sequence_id,
+            self.keep,
+        );
+        self.tail.publish(Vec::new(), 0, checkpoint.next_sequence_id - 1);
+        self.standing.send_replace(Standing::Streaming { epoch: checkpoint.epoch });
+        let session = Session {
+            log: writer.connection(),
+            writer: Some(writer),
+            appending: None,
+            partial: false,
+            acknowledged: checkpoint.acknowledged_lsn,
+            acknowledged_at: Instant::now(),
+            stream,
+            control,
+            intake,
+            capturer: self,
+        };
+        session.run(stop).await
+    }
+
+    /// Checks the slot on the session that will stream, starts it, and claims the log. `None` if
+    /// asked to stop meanwhile.
+    async fn start_stream(
+        &mut self,
+        control: &Connection,
+        log: &Connection,
+        stop: &CancellationToken,
+    ) -> Result<Option<(Stream, Checkpoint)>> {
+        loop {
+            let checkpoint = Checkpoint::read(log).await?.ok_or_else(never_set_up)?;
+            let mut session = GatedSession::open(&self.source).await?;
+            let system = session.identify().await?;
+            let history = match system.timeline == checkpoint.timeline {
+                true => None,
+                false => Some(session.timeline_history(system.timeline).await?),
+            };
+            let slot = Slot::read(&mut session, &self.source.slot).await?;
+            belongs(&checkpoint, &self.source)?;
+            let database = &self.source.target.database;
+            match resume::decide(&checkpoint, &system, slot.as_ref(), database, history.as_deref())? {
+                Resume::Stream => {
+                    // Between the look and the start another instance may have taken the slot: then
+                    // the start fails, which is transient, and the next session looks again.
+                    let stream = session.start().await?;
+                    let claimed = self.claim(log, system.timeline).await?;
+                    return Ok(Some((stream, claimed)));
+                }
+                Resume::StandBy { pid } => {
+                    drop(session);
+                    if !self.stand_by(pid, control, stop).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first session of this process takes the log over; later ones make sure that nobody else
+    /// has done so since.
+    async fn claim(&mut self, log: &Connection, timeline: u32) -> Result<Checkpoint> {
+        let Some(epoch) = self.epoch else {
+            let checkpoint = Checkpoint::claim(log, timeline).await?;
+            self.epoch = Some(checkpoint.epoch);
+            return Ok(checkpoint);
+        };
+        let checkpoint = Checkpoint::read(log).await?.ok_or_else(never_set_up)?;
+        if checkpoint.epoch == epoch {
+            return Ok(checkpoint);
+        }
+        Err(Fault::fenced(format!(
+            "another rowhook instance has taken over this log (epoch {}, ours was {epoch})",
+            checkpoint.epoch
+        ))
+        .next_step("nothing, if that was meant; restarted, this instance waits as its standby"))
+    }
+
+    /// Waits until the slot is free. `false` if asked to stop.
+    async fn stand_by(&self, pid: i32, control: &Connection, stop: &CancellationToken) -> Result<bool> {
+        tracing::info!(slot = %self.source.slot, pid, "the slot is in use by another process: waiting as its standby");
+        self.standing.send_replace(Standing::StandBy { pid });
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(false),
+                () = tokio::time::sleep(STANDBY_INTERVAL) => {}
+            }
+            self.metrics.capture_pulse.beat();
+            let slot = Slot::look_up(control, &self.source.slot).await?;
+            if slot.is_none_or(|slot| slot.active_pid.is_none()) {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+async fn prepare_log(log: &Connection) -> Result<()> {
+    match migrate::version(log).await? {
+        Some(_) => migrate::migrate(log).await,
+        None => Err(never_set_up()),
+    }
+}
+
+fn never_set_up() -> Fault {
+    Fault::permanent("rowhook was never set up for this database: the log has no checkpoint")
+        .next_step("run `rowhook check`, then `rowhook setup`")
+}
+
+/// A log is written from one slot of one database.
+fn belongs(checkpoint: &Checkpoint, source: &Source) -> Result<()> {
+    if checkpoint.slot == source.slot && checkpoint.database == source.target.database {
+        return Ok(());
+    }
+    Err(Fault::permanent(format!(
+        "this log is written from slot \"{}\" of database \"{}\", the settings name slot \"{}\" of \"{}\"",
+        checkpoint.slot, checkpoint.database, source.slot, source.target.database
+    ))
+    .next_step("set source.slot and source.url back, or give this source a log database of its own in log.url"))
+}
+
+/// A stream that runs.
+struct Session<'a> {
+    capturer: &'a Capturer,
+    control: Connection,
+    log: Connection,
+    stream: Stream,
+    intake: Intake,
+    /// `None` while an append is under way.
+    writer: Option<Writer>,
+    appending: Option<Appending>,
+    /// Whether a part of the running transaction is in the log's open COPY already.
+    partial: bool,
+    acknowledged: Lsn,
+    acknowledged_at: Instant,
+}
+
+impl Session<'_> {
+    async fn run(mut self, stop: &CancellationToken) -> Result<Ended> {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.capturer.metrics.capture_pulse.beat();
+            self.append_if_due();
+            let may_read = self.intake.batch.bytes() < BATCH_BYTES;
+            tokio::select! {
+                biased;
+                // 1. Asked to stop: what is complete is still committed.
+                () = stop.cancelled() => return self.finish().await,
+                // 2. An append is done: its writer is free for the next one.
+                done = appended(&mut self.appending) => self.settle(done)?,
+                // 3. The server or the log closes its ordinary connections first when it shuts
+                //    down, and waits for this session: it must not be kept waiting.
+                () = self.control.ended() => return Err(Fault::transient("the source closed the connection")),
+                () = self.log.ended() => return Err(Fault::transient("the log database closed the connection")),
+                // 4. The stream, as long as the batch has room.
+                received = self.stream.receive(), if may_read => {
+                    let received = received?;
+                    self.take(received).await?;
+                }
+                // 5. The clock: positions with nothing to log in front of them.
+                _ = tick.tick() => self.acknowledge_idle().await?,
+            }
+        }
+    }
+
+    async fn take(&mut self, received: Received) -> Result<()> {
+        let complete = matches!(received, Received::Commit { .. });
+        self.intake.take(received).await?;
+        if complete {
+            self.capturer.metrics.transactions.inc();
+        }
+        Ok(())
+    }
+
+    /// Starts to append what has gathered, if the writer is free: at once where a transaction ends,
+    /// in parts where one does not end within a batch.
+    fn append_if_due(&mut self) {
+        let batch = &mut self.intake.batch;
+        let due = !batch.is_empty() && (batch.at_boundary() || batch.bytes() >= BATCH_BYTES);
+        if !due {
+            return;
+        }
+        let Some(mut writer) = self.writer.take() else { return };
+        let chunk = batch.take();
+        self.appending = Some(Box::pin(async move {
+            let outcome = writer.append(&chunk).await;
+            (writer, chunk, outcome)
+        }));
+    }
+
+    /// Takes an append's outcome: acknowledges what is durable and shows it to readers.
+    fn settle(&mut self, (writer, chunk, outcome): (Writer, Chunk, Result<Option<Durable>>)) -> Result<()> {
+        self.appending = None;
+        let durable = outcome?;
+        self.writer = Some(writer);
+        let metrics = &self.capturer.metrics;
+        metrics.batch(chunk.count, chunk.bytes());
+        let Some(durable) = durable else {
+            self.partial = true;
+            return Ok(());
+        };
+        self.acknowledge(durable);
+        // What went in parts is not whole in memory; readers take it from the log.
+        let whole = !std::mem::take(&mut self.partial);
+        let events = if whole { chunk.events() } else { Vec::new() };
+        self.capturer.tail.publish(events, chunk.bytes(), chunk.last_sequence_id());
+        self.capturer.metrics.logged(chunk.commit_time());
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, durable: Durable) {
+        self.stream.acknowledge(&durable);
+        self.acknowledged = durable.position();
+        self.acknowledged_at = Instant::now();
+        self.capturer.metrics.acknowledged(self.acknowledged);
+    }
+
+    /// With nothing in flight, the stream's position may be confirmed as it is, once the
+    /// checkpoint says that it will be: a slot beyond its checkpoint counts as moved by others.
+    async fn acknowledge_idle(&mut self) -> Result<()> {
+        let nothing_in_flight = self.intake.between_transactions() && self.intake.batch.is_empty();
+        let position = self.intake.position;
+        let due = idle::is_due(position, self.acknowledged, self.acknowledged_at.elapsed());
+        if let (true, true, Some(writer)) = (nothing_in_flight, due, &mut self.writer) {
+            let durable = writer.skip_to(position).await?;
+            self.acknowledge(durable);
+        }
+        Ok(())
+    }
+
+    /// Commits what is complete. What is not goes back with the connection: it was never
+    /// acknowledged and comes again.
+    async fn finish(mut self) -> Result<Ended> {
+        loop {
+            if self.intake.batch.at_boundary() && !self.partial {
+                self.append_if_due();
+            }
+            if self.appending.is_none() {
+                return Ok(Ended::Stopped);
+            }
+            let done = appended(&mut self.appending).await;
+            self.settle(done)?;
+            if self.partial {
+                return Ok(Ended::Stopped);
+            }
+        }
+    }
+}
+
+/// Waits for the append that is under way; for ever, if there is none.
+async fn appended(appending: &mut Option<Appending>) -> (Writer, Chunk, Result<Option<Durable>>) {
+    match appending {
+        Some(appending) => appending.await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,201 @@
+//! Which tables are captured, and keeping the publication in step with them.
+
+use std::collections::HashMap;
+
+use crate::event::{Capture, resource_name};
+use crate::fault::{Fault, Result};
+use crate::wal::publication::{self, Table};
+use crate::wal::{Connection, ReplicaIdentity, Source, server_error::sql_fault};
+
+/// What a look at the source's tables gave.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Tables that are captured.
+    pub captured: Vec<Table>,
+    /// Tables that match and cannot be captured, with the reason.
+    pub refused: Vec<Refusal>,
+}
+
+/// A table that matches and cannot be captured.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// `schema.table`.
+    pub table: String,
+    /// Why not.
+    pub reason: &'static str,
+    /// What to do about it.
+    pub fix: String,
+    /// Whether the settings name it without a wildcard: then it is an error, not a remark.
+    pub named: bool,
+}
+
+/// Sorts the source's tables by what the settings say of them. Pure.
+///
+/// # Errors
+/// If two tables would give one resource name.
+pub fn survey(tables: Vec<Table>, capture: &Capture) -> Result<Survey> {
+    let mut survey = Survey::default();
+    // A partition's changes are published as its root's.
+    for table in tables.into_iter().filter(|table| !table.partition) {
+        if !capture.includes(&table.schema, &table.name) {
+            continue;
+        }
+        match obstacle(&table, capture) {
+            Some((reason, fix)) => survey.refused.push(Refusal {
+                named: capture.names(&table.schema, &table.name),
+                table: format!("{}.{}", table.schema, table.name),
+                reason,
+                fix,
+            }),
+            None => survey.captured.push(table),
+        }
+    }
+    distinct_names(&survey.captured, capture)?;
+    Ok(survey)
+}
+
+fn obstacle(table: &Table, capture: &Capture) -> Option<(&'static str, String)> {
+    let quoted = table.quoted();
+    if table.persistence != 'p' {
+        return Some((
+            "it is unlogged or temporary, so its changes are not in the WAL",
+            format!("alter table {quoted} set logged"),
+        ));
+    }
+    let key_by_rule = capture.rule(&table.schema, &table.name).is_some_and(|rule| rule.key.is_some());
+    if table.primary_key.is_empty() && table.identity_key.is_empty() && !key_by_rule {
+        return Some((
+            "it has no primary key, so its rows have no resource id",
+            format!("alter table {quoted} add primary key (…), or name `key` columns in a [[resource]] for it"),
+        ));
+    }
+    None
+}
+
+fn distinct_names(tables: &[Table], capture: &Capture) -> Result<()> {
+    let mut seen: HashMap<String, &Table> = HashMap::new();
+    for table in tables {
+        let name = resource_name(&table.schema, &table.name, capture.rule(&table.schema, &table.name));
+        if let Some(other) = seen.insert(name.clone(), table) {
+            return Err(Fault::settings(format!(
+                "tables {}.{} and {}.{} would both be resource \"{name}\"",
+                other.schema, other.name, table.schema, table.name
+            ))
+            .next_step("give one of them another `name` in a [[resource]]"));
+        }
+    }
+    Ok(())
+}
+
+/// What a refresh changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Tables that joined the publication now.
+    pub joined: Vec<String>,
+}
+
+/// Adds tables that match and are not published yet, and sets their replica identity. A table that
+/// another role owns is left for the operator, and does not keep the others out.
+///
+/// # Errors
+/// By the server's SQLSTATE; permanent if the publication is gone.
+pub async fn refresh(connection: &Connection, source: &Source, capture: &Capture) -> Result<Refreshed> {
+    let name = &source.publication;
+    let Some(found) = publication::look_up(connection, name).await? else {
+        return Err(Fault::permanent(format!("publication \"{name}\" does not exist"))
+            .next_step("run `rowhook setup`; changes made while it was missing are not published"));
+    };
+    let mut refreshed = Refreshed::default();
+    if found.all_tables {
+        return Ok(refreshed);
+    }
+    let survey = survey(publication::tables(connection, name).await?, capture)?;
+    for table in survey.captured.into_iter().filter(|table| !table.published && table.owned) {
+        let label = format!("{}.{}", table.schema, table.name);
+        if source.replica_identity == ReplicaIdentity::Full && table.identity != 'f' {
+            set_identity(connection, &table).await?;
+        }
+        connection
+            .batch_execute(&publication::add_sql(name, std::slice::from_ref(&table)))
+            .await
+            .map_err(|error| sql_fault(format!("cannot add {label} to publication \"{name}\""), error))?;
+        refreshed.joined.push(label);
+    }
+    Ok(refreshed)
+}
+
+/// Makes the stream carry whole old rows. Takes a short exclusive lock; waits for it at most two
+/// seconds, because everything else would queue behind that wait.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn set_identity(connection: &Connection, table: &Table) -> Result<()> {
+    let sql = format!(
+        "begin; set local lock_timeout = '2s'; {}; commit",
+        publication::identity_full_sql(table)
+    );
+    let done = connection.batch_execute(&sql).await;
+    if done.is_err() {
+        // The failed transaction is still open; if this fails too, the connection is gone.
+        let _ = connection.batch_execute("rollback").await;
+    }
+    done.map_err(|error| {
+        sql_fault(format!("cannot set the replica identity of {}.{}", table.schema, table.name), error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ResourceRule, TableName, TablePattern};
+
+    fn table(schema: &str, name: &str) -> Table {
+        Table {
+            oid: 1,
+            schema: schema.into(),
+            name: name.into(),
+            kind: 'r',
+            persistence: 'p',
+            identity: 'd',
+            partition: false,
+            primary_key: vec!["id".into()],
+            identity_key: Vec::new(),
+            columns: vec!["id".into()],
+            published: false,
+            owned: true,
+        }
+    }
+
+    fn everything(resources: Vec<ResourceRule>) -> Capture {
+        let all = TablePattern { exclude: false, schema: "*".into(), table: "*".into() };
+        let named = TablePattern { exclude: false, schema: "public".into(), table: "named".into() };
+        Capture { tables: vec![all, named], resources }
+    }
+
+    #[test]
+    fn what_cannot_be_captured_is_refused_with_a_reason_and_a_fix() {
+        let keyless = Table { primary_key: Vec::new(), ..table("public", "named") };
+        let unlogged = Table { persistence: 'u', ..table("public", "scratch") };
+        let part = Table { partition: true, ..table("public", "part") };
+        let survey = survey(vec![table("public", "posts"), keyless, unlogged, part], &everything(Vec::new())).unwrap();
+        assert_eq!(survey.captured.len(), 1);
+        let refused: Vec<_> = survey.refused.iter().map(|refusal| (refusal.table.as_str(), refusal.named)).collect();
+        assert_eq!(refused, [("public.named", true), ("public.scratch", false)]);
+    }
+
+    #[test]
+    fn two_tables_never_share_a_resource() {
+        let rule = ResourceRule {
+            table: TableName { schema: "sales".into(), name: "posts".into() },
+            name: Some("posts".into()),
+            key: None,
+            exclude: Vec::new(),
+            redact: Vec::new(),
+        };
+        let tables = || vec![table("public", "posts"), table("sales", "posts")];
+        assert!(survey(tables(), &everything(Vec::new())).is_ok());
+        let fault = survey(tables(), &everything(vec![rule])).unwrap_err();
+        assert_eq!(fault.exit_code(), 78);
+        assert!(fault.cause().contains("public.posts and sales.posts"), "{fault}");
+    }
+}

@@ -1,0 +1,211 @@
+//! Events on their way into the log: encoded as they come, handed over in chunks.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use uuid::Uuid;
+
+use super::copy::{self, Parts, Place, Span, ValueTooLong};
+use crate::event::{Action, Draft, Event, OldRow, Origin, Shape, unix_micros};
+use crate::wal::Lsn;
+
+/// The transaction that a change belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct Transaction {
+    /// LSN of its commit record.
+    pub commit_lsn: Lsn,
+    /// Microseconds since 2000-01-01 UTC.
+    pub commit_time: i64,
+    /// Its id.
+    pub xid: u32,
+}
+
+/// Where the last complete transaction of a batch ends.
+#[derive(Debug, Clone, Copy)]
+pub struct TransactionEnd {
+    /// LSN of its commit record: goes into the checkpoint.
+    pub commit_lsn: Lsn,
+    /// End of that record: the position to acknowledge.
+    pub end_lsn: Lsn,
+    /// Microseconds since 2000-01-01 UTC.
+    pub commit_time: i64,
+}
+
+/// The batch that fills.
+pub struct Batch {
+    rows: BytesMut,
+    marks: Vec<Mark>,
+    next_sequence_id: i64,
+    count: usize,
+    /// The last transaction that is complete in this batch; `None` while the first one runs.
+    end: Option<TransactionEnd>,
+    /// Whether rows follow that end: the batch stops in the middle of a transaction.
+    open: bool,
+}
+
+/// What is needed to give a logged event to readers without reading it back.
+struct Mark {
+    place: Place,
+    parts: Parts,
+    shape: Arc<Shape>,
+    action: Action,
+    old_row: OldRow,
+    unknown: Vec<String>,
+}
+
+/// A batch that is complete, or a part of a transaction that is too large for one.
+pub struct Chunk {
+    /// Rows of a binary COPY, without header and trailer.
+    pub(super) rows: Bytes,
+    /// Number of rows.
+    pub count: usize,
+    /// Sequence id behind the last row.
+    pub(super) next_sequence_id: i64,
+    /// `Some` if the chunk ends where a transaction ends: the log transaction then ends, too.
+    pub(super) end: Option<TransactionEnd>,
+    marks: Vec<Mark>,
+}
+
+impl Batch {
+    /// An empty batch whose first event gets `next_sequence_id`.
+    #[must_use]
+    pub fn new(next_sequence_id: i64) -> Self {
+        Self { rows: BytesMut::new(), marks: Vec::new(), next_sequence_id, count: 0, end: None, open: false }
+    }
+
+    /// Adds one event and gives it the next sequence id. `keep`: readers will want it from memory.
+    ///
+    /// # Errors
+    /// If a value is longer than Postgres can store.
+    pub fn push(
+        &mut self,
+        transaction: &Transaction,
+        index: u64,
+        event_id: Uuid,
+        shape: &Arc<Shape>,
+        draft: &Draft<'_>,
+        keep: bool,
+    ) -> Result<(), ValueTooLong> {
+        let place = Place {
+            sequence_id: self.next_sequence_id,
+            event_id,
+            commit_time: transaction.commit_time,
+            xid: transaction.xid,
+            commit_lsn: transaction.commit_lsn,
+            index,
+        };
+        let parts = copy::put_event(&mut self.rows, place, shape, draft)?;
+        self.next_sequence_id += 1;
+        self.count += 1;
+        self.open = true;
+        if keep {
+            self.marks.push(Mark {
+                place,
+                parts,
+                shape: Arc::clone(shape),
+                action: draft.action,
+                old_row: draft.old_row,
+                unknown: draft.unknown.iter().map(|column| shape.column_name(*column).to_owned()).collect(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Notes that a transaction is complete.
+    pub fn commit(&mut self, end: TransactionEnd) {
+        self.end = Some(end);
+        self.open = false;
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is nothing to log and nothing to acknowledge.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0 && self.end.is_none()
+    }
+
+    /// Whether it holds events.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        self.count > 0
+    }
+
+    /// Whether it ends where a transaction ends.
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        !self.open
+    }
+
+    /// Takes what has gathered and leaves an empty batch that goes on behind it.
+    pub fn take(&mut self) -> Chunk {
+        let next = Self { open: self.open, ..Self::new(self.next_sequence_id) };
+        let full = std::mem::replace(self, next);
+        Chunk {
+            rows: full.rows.freeze(),
+            count: full.count,
+            next_sequence_id: full.next_sequence_id,
+            end: if full.open { None } else { full.end },
+            marks: full.marks,
+        }
+    }
+}
+
+impl Chunk {
+    /// The events for readers in memory; they share the chunk's bytes. Empty if none were kept.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        self.marks.iter().map(|mark| self.event(mark)).collect()
+    }
+
+    /// Size of its rows.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Sequence id of its last event.
+    #[must_use]
+    pub fn last_sequence_id(&self) -> i64 {
+        self.next_sequence_id - 1
+    }
+
+    /// Commit time of its last transaction, microseconds since 2000-01-01 UTC; `None` for a part.
+    #[must_use]
+    pub fn commit_time(&self) -> Option<i64> {
+        self.end.map(|end| end.commit_time)
+    }
+
+    fn event(&self, mark: &Mark) -> Event {
+        Event {
+            sequence_id: mark.place.sequence_id,
+            event_id: mark.place.event_id,
+            event_type: Arc::clone(mark.shape.event_type(mark.action)),
+            resource: Arc::clone(&mark.shape.resource),
+            resource_id: mark.parts.resource_id.and_then(|span| self.text(span)),
+            action: mark.action,
+            created_at: unix_micros(mark.place.commit_time),
+            record: mark.parts.record.and_then(|span| self.text(span)),
+            previous: mark.parts.previous.and_then(|span| self.text(span)),
+            context: None,
+            old_row: mark.old_row,
+            unknown: mark.unknown.clone(),
+            origin: Origin {
+                schema: Arc::clone(&mark.shape.schema),
+                table: Arc::clone(&mark.shape.table),
+                xid: mark.place.xid,
+                commit_lsn: mark.place.commit_lsn,
+                index: mark.place.index,
+            },
+        }
+    }
+
+    fn text(&self, span: Span) -> Option<ByteString> {
+        ByteString::try_from(self.rows.slice(span.start..span.end)).ok()
+    }
+}

@@ -1,0 +1,182 @@
+//! Subscriptions' cursors and the deliveries that did not go well, as rows.
+
+use jiff::Timestamp;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::fault::{Fault, Result};
+use crate::wal::server_error::sql_fault;
+
+/// One row of `rowhook.subscriptions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionRow {
+    /// Name.
+    pub name: String,
+    /// Every event up to it is settled.
+    pub cursor: i64,
+    /// Why it is paused; `None` while it is active.
+    pub paused: Option<String>,
+}
+
+/// One row of `rowhook.deliveries`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Which event.
+    pub sequence_id: i64,
+    /// Its id.
+    pub event_id: Uuid,
+    /// What it waits in.
+    pub lane: String,
+    /// Waiting, or given up.
+    pub dead: bool,
+    /// Attempts so far.
+    pub attempts: i32,
+    /// When it may be tried again; `None` behind another one of its lane.
+    pub due_at: Option<Timestamp>,
+    /// What the last attempt said.
+    pub reason: Option<String>,
+}
+
+/// What one flush moves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settlement {
+    /// Every event up to it is settled.
+    pub cursor: i64,
+    /// Rows of deliveries that are done.
+    pub done: Vec<i64>,
+    /// Rows to insert or to bring up to date.
+    pub kept: Vec<DeliveryRow>,
+}
+
+/// Makes sure that the subscription has a row, starting after `cursor` if it is new.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn register(client: &Client, name: &str, cursor: i64) -> Result<SubscriptionRow> {
+    let fault = |error| sql_fault(format!("cannot register webhook \"{name}\""), error);
+    client
+        .execute(
+            "insert into rowhook.subscriptions (name, cursor) values ($1, $2) on conflict (name) do nothing",
+            &[&name, &cursor],
+        )
+        .await
+        .map_err(fault)?;
+    look_up(client, name).await?.ok_or_else(|| Fault::transient(format!("webhook \"{name}\" was removed just now")))
+}
+
+/// The subscription's row; `None` if it was never registered.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn look_up(client: &Client, name: &str) -> Result<Option<SubscriptionRow>> {
+    let fault = |error| sql_fault(format!("cannot read webhook \"{name}\""), error);
+    let row = client
+        .query_opt("select name, cursor, state, reason from rowhook.subscriptions where name = $1", &[&name])
+        .await
+        .map_err(fault)?;
+    let read = |row: tokio_postgres::Row| -> Result<SubscriptionRow, tokio_postgres::Error> {
+        let paused = (row.try_get::<_, &str>(2)? == "paused")
+            .then(|| row.try_get::<_, Option<String>>(3))
+            .transpose()?
+            .map(|reason| reason.unwrap_or_default());
+        Ok(SubscriptionRow { name: row.try_get(0)?, cursor: row.try_get(1)?, paused })
+    };
+    row.map(read).transpose().map_err(fault)
+}
+
+/// Sequence id before the oldest event that the log still holds.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn before_oldest(client: &Client) -> Result<i64> {
+    let fault = |error| sql_fault("cannot read the log's oldest event", error);
+    let row = client
+        .query_one("select coalesce((select first_id from rowhook.segments order by first_id limit 1), 1) - 1", &[])
+        .await
+        .map_err(fault)?;
+    row.try_get(0).map_err(fault)
+}
+
+/// Rows that a restarted subscription has to know: all that wait, and dead ones after its cursor.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn unfinished(client: &Client, name: &str) -> Result<Vec<DeliveryRow>> {
+    let fault = |error| sql_fault(format!("cannot read the deliveries of webhook \"{name}\""), error);
+    let rows = client
+        .query(
+            "select d.sequence_id, d.event_id, d.lane, d.state, d.attempts, d.due_at, d.reason \
+               from rowhook.deliveries d join rowhook.subscriptions s on s.name = d.subscription \
+              where d.subscription = $1 and (d.state = 'waiting' or d.sequence_id > s.cursor) \
+              order by d.sequence_id",
+            &[&name],
+        )
+        .await
+        .map_err(fault)?;
+    rows.iter().map(|row| delivery(row).map_err(fault)).collect()
+}
+
+fn delivery(row: &tokio_postgres::Row) -> Result<DeliveryRow, tokio_postgres::Error> {
+    Ok(DeliveryRow {
+        sequence_id: row.try_get(0)?,
+        event_id: row.try_get(1)?,
+        lane: row.try_get(2)?,
+        dead: row.try_get::<_, &str>(3)? == "dead",
+        attempts: row.try_get(4)?,
+        due_at: row.try_get(5)?,
+        reason: row.try_get(6)?,
+    })
+}
+
+/// One flush, in one statement: all of it or nothing.
+///
+/// # Errors
+/// Fenced if the epoch has passed or the subscription's row is gone; otherwise by the SQLSTATE.
+pub async fn settle(client: &Client, name: &str, epoch: i64, settlement: &Settlement) -> Result<()> {
+    let kept = &settlement.kept;
+    let fault = |error| sql_fault(format!("cannot save the cursor of webhook \"{name}\""), error);
+    let row = client
+        .query_one(
+            include_str!("../../sql/settle.sql"),
+            &[
+                &name,
+                &epoch,
+                &settlement.cursor,
+                &settlement.done,
+                &kept.iter().map(|row| row.sequence_id).collect::<Vec<_>>(),
+                &kept.iter().map(|row| row.event_id).collect::<Vec<_>>(),
+                &kept.iter().map(|row| row.lane.as_str()).collect::<Vec<_>>(),
+                &kept.iter().map(|row| if row.dead { "dead" } else { "waiting" }).collect::<Vec<_>>(),
+                &kept.iter().map(|row| row.attempts).collect::<Vec<_>>(),
+                &kept.iter().map(|row| row.due_at).collect::<Vec<_>>(),
+                &kept.iter().map(|row| row.reason.as_deref()).collect::<Vec<_>>(),
+            ],
+        )
+        .await
+        .map_err(fault)?;
+    let moved: i64 = row.try_get(0).map_err(fault)?;
+    if moved == 0 {
+        return Err(Fault::fenced(format!(
+            "webhook \"{name}\" is served by another rowhook instance, or its row was removed"
+        )));
+    }
+    Ok(())
+}
+
+/// Pauses or resumes a subscription. `false` if there is none of that name.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn set_paused(client: &Client, name: &str, reason: Option<&str>) -> Result<bool> {
+    let changed = client
+        .execute(
+            "update rowhook.subscriptions \
+                set state = case when $2::text is null then 'active' else 'paused' end, \
+                    reason = $2, since = now(), updated_at = now() \
+              where name = $1",
+            &[&name, &reason],
+        )
+        .await
+        .map_err(|error| sql_fault(format!("cannot change webhook \"{name}\""), error))?;
+    Ok(changed > 0)
+}

@@ -1,0 +1,53 @@
+//! A connection to the log that is made when it is needed, and again when it was lost.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::fault::Result;
+use crate::wal::{Connection, Target};
+
+/// Shared access to the log database.
+#[derive(Clone)]
+pub struct Link {
+    target: Arc<Target>,
+    application: &'static str,
+    /// Statements that are safe to lose with the server's last moments: what they record is done
+    /// again after a crash.
+    relaxed: bool,
+    current: Arc<Mutex<Option<Connection>>>,
+}
+
+impl Link {
+    /// A link that connects on first use, under this application name.
+    #[must_use]
+    pub fn new(target: &Target, application: &'static str) -> Self {
+        Self { target: Arc::new(target.clone()), application, relaxed: false, current: Arc::default() }
+    }
+
+    /// The same with `synchronous_commit = off`: no wait for the disk.
+    #[must_use]
+    pub fn relaxed(target: &Target, application: &'static str) -> Self {
+        Self { relaxed: true, ..Self::new(target, application) }
+    }
+
+    /// A connection that works, as far as anyone knows.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn connection(&self) -> Result<Connection> {
+        let mut current = self.current.lock().await;
+        if let Some(connection) = current.as_ref().filter(|connection| !connection.is_ended()) {
+            return Ok(connection.clone());
+        }
+        let connection = Connection::open(&self.target, self.application).await?;
+        if self.relaxed {
+            connection
+                .batch_execute("set synchronous_commit = off")
+                .await
+                .map_err(|error| crate::wal::server_error::sql_fault("cannot set up a log session", error))?;
+        }
+        *current = Some(connection.clone());
+        Ok(connection)
+    }
+}

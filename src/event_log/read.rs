@@ -1,0 +1,138 @@
+//! Events out of the log.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use jiff::Timestamp;
+use tokio_postgres::types::{FromSql, PgLsn, ToSql, Type};
+use tokio_postgres::{Client, Row};
+use uuid::Uuid;
+
+use super::checkpoint::from_pg;
+use crate::event::{Action, Event, OldRow, Origin};
+use crate::fault::Result;
+use crate::wal::server_error::sql_fault;
+
+const COLUMNS: &str = "sequence_id, event_id, event_type, resource, resource_id, action, created_at, record, \
+     previous, context, old_row, unknown, table_schema, table_name, xid, commit_lsn, commit_index";
+
+/// Which events are asked for. Everything that is set has to hold.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// After this sequence id.
+    pub after: Option<i64>,
+    /// Before this sequence id.
+    pub before: Option<i64>,
+    /// Exactly this type.
+    pub event_type: Option<String>,
+    /// Of this resource.
+    pub resource: Option<String>,
+    /// With this key.
+    pub resource_id: Option<String>,
+    /// The newest ones instead of the oldest; still in ascending order.
+    pub newest: bool,
+    /// How many at the most.
+    pub limit: i64,
+}
+
+/// A page of events in ascending order.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
+    let mut conditions = Vec::new();
+    let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
+    let given: [(&str, Option<&(dyn ToSql + Sync)>); 5] = [
+        ("sequence_id >", filter.after.as_ref().map(|value| value as _)),
+        ("sequence_id <", filter.before.as_ref().map(|value| value as _)),
+        ("event_type =", filter.event_type.as_ref().map(|value| value as _)),
+        ("resource =", filter.resource.as_ref().map(|value| value as _)),
+        ("resource_id =", filter.resource_id.as_ref().map(|value| value as _)),
+    ];
+    for (condition, value) in given {
+        if let Some(value) = value {
+            values.push(value);
+            conditions.push(format!("{condition} ${}", values.len()));
+        }
+    }
+    values.push(&filter.limit);
+    let sql = format!(
+        "select {COLUMNS} from rowhook.events {} {} order by sequence_id {} limit ${}",
+        if conditions.is_empty() { "" } else { "where" },
+        conditions.join(" and "),
+        if filter.newest { "desc" } else { "asc" },
+        values.len()
+    );
+    let mut events = read(client, &sql, &values).await?;
+    if filter.newest {
+        events.reverse();
+    }
+    Ok(events)
+}
+
+/// The event with this id.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn by_event_id(client: &Client, id: Uuid) -> Result<Option<Event>> {
+    let sql = format!("select {COLUMNS} from rowhook.events where event_id = $1");
+    Ok(read(client, &sql, &[&id]).await?.pop())
+}
+
+/// The event with this sequence id.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn by_sequence_id(client: &Client, id: i64) -> Result<Option<Event>> {
+    let sql = format!("select {COLUMNS} from rowhook.events where sequence_id = $1");
+    Ok(read(client, &sql, &[&id]).await?.pop())
+}
+
+async fn read(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Event>> {
+    let what = "cannot read the log";
+    let rows = client.query(sql, values).await.map_err(|error| sql_fault(what, error))?;
+    rows.iter().map(|row| from_row(row).map_err(|error| sql_fault(what, error))).collect()
+}
+
+fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
+    let json = |index: usize| -> Result<Option<ByteString>, tokio_postgres::Error> {
+        Ok(row.try_get::<_, Option<JsonText>>(index)?.map(|text| text.0))
+    };
+    let shared = |index: usize| -> Result<Arc<str>, tokio_postgres::Error> {
+        Ok(Arc::from(row.try_get::<_, &str>(index)?))
+    };
+    Ok(Event {
+        sequence_id: row.try_get(0)?,
+        event_id: row.try_get(1)?,
+        event_type: shared(2)?,
+        resource: shared(3)?,
+        resource_id: row.try_get::<_, Option<&str>>(4)?.map(ByteString::from),
+        action: Action::parse(row.try_get(5)?),
+        created_at: row.try_get::<_, Timestamp>(6)?.as_microsecond(),
+        record: json(7)?,
+        previous: json(8)?,
+        context: json(9)?,
+        old_row: OldRow::parse(row.try_get(10)?),
+        unknown: row.try_get::<_, Option<Vec<String>>>(11)?.unwrap_or_default(),
+        origin: Origin {
+            schema: shared(12)?,
+            table: shared(13)?,
+            xid: u32::try_from(row.try_get::<_, i64>(14)?).unwrap_or_default(),
+            commit_lsn: from_pg(row.try_get::<_, PgLsn>(15)?),
+            index: u64::try_from(row.try_get::<_, i64>(16)?).unwrap_or_default(),
+        },
+    })
+}
+
+/// The bytes of a `json` value, as they were written.
+struct JsonText(ByteString);
+
+impl<'a> FromSql<'a> for JsonText {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Self(ByteString::from(std::str::from_utf8(raw)?)))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        *kind == Type::JSON
+    }
+}

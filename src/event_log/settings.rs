@@ -1,0 +1,18 @@
+//! Where the log lives and how long it keeps events.
+
+use std::time::Duration;
+
+use crate::wal::Target;
+
+/// The log's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The log database.
+    pub target: Target,
+    /// Whether that is the source itself.
+    pub in_source: bool,
+    /// Age at which events may go; `None` keeps them for ever.
+    pub retention: Option<Duration>,
+    /// How many sequence ids one segment (partition) holds.
+    pub segment_size: i64,
+}

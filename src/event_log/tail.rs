@@ -1,0 +1,75 @@
+//! The newest events, kept in memory so that subscriptions at the head need no query.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::event::Event;
+
+/// Bytes of log rows that are kept at the most.
+const CAPACITY: usize = 16 << 20;
+
+/// The end of the log: shared by the writer and all subscriptions.
+pub struct Tail {
+    kept: Mutex<Kept>,
+    /// Sequence id of the newest event.
+    head: watch::Sender<i64>,
+}
+
+#[derive(Default)]
+struct Kept {
+    batches: VecDeque<(Arc<Vec<Event>>, usize)>,
+    bytes: usize,
+}
+
+impl Tail {
+    /// An empty tail of a log whose newest event is `head`.
+    #[must_use]
+    pub fn new(head: i64) -> Self {
+        Self { kept: Mutex::default(), head: watch::Sender::new(head) }
+    }
+
+    /// Publishes what was committed. Without `events` (none were kept) readers use the log.
+    pub fn publish(&self, events: Vec<Event>, bytes: usize, head: i64) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if events.is_empty() {
+            // What is kept would have a hole in front of what comes next.
+            *kept = Kept::default();
+        } else {
+            kept.bytes += bytes;
+            kept.batches.push_back((Arc::new(events), bytes));
+        }
+        while kept.bytes > CAPACITY && kept.batches.len() > 1 {
+            if let Some((_, bytes)) = kept.batches.pop_front() {
+                kept.bytes -= bytes;
+            }
+        }
+        drop(kept);
+        self.head.send_replace(head);
+    }
+
+    /// Up to `limit` events after `cursor`, if the next one is still here.
+    #[must_use]
+    pub fn after(&self, cursor: i64, limit: usize) -> Option<Vec<Event>> {
+        let batches: Vec<_> = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = kept.batches.front()?.0.first()?.sequence_id;
+            if cursor + 1 < first {
+                return None;
+            }
+            let ends_after = |batch: &Arc<Vec<Event>>| batch.last().is_some_and(|event| event.sequence_id > cursor);
+            let start = kept.batches.partition_point(|(batch, _)| !ends_after(batch));
+            kept.batches.range(start..).map(|(batch, _)| Arc::clone(batch)).take(limit).collect()
+        };
+        let newer = batches.iter().flat_map(|batch| batch.iter()).filter(|event| event.sequence_id > cursor);
+        let events: Vec<Event> = newer.take(limit).cloned().collect();
+        (!events.is_empty()).then_some(events)
+    }
+
+    /// Follows the newest sequence id.
+    #[must_use]
+    pub fn head(&self) -> watch::Receiver<i64> {
+        self.head.subscribe()
+    }
+}

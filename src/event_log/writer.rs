@@ -1,0 +1,195 @@
+//! The one writer of the log: events and checkpoint commit in one transaction.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use jiff::Timestamp;
+use tokio_postgres::{CopyInSink, Statement};
+
+use super::batch::{Chunk, TransactionEnd};
+use super::checkpoint::{Checkpoint, Durable, to_pg};
+use super::copy::{COPY_EVENTS, HEADER, TRAILER};
+use crate::event::unix_micros;
+use crate::fault::{Fault, Result};
+use crate::wal::{Connection, Lsn, server_error::sql_fault};
+
+/// A log database that takes longer for one step is treated as gone. The transaction's fate is
+/// then read from the checkpoint.
+const STEP_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Appends to the log under one epoch.
+pub struct Writer {
+    connection: Connection,
+    epoch: i64,
+    commit_lsn: Lsn,
+    next_sequence_id: i64,
+    segment_size: i64,
+    /// Where the last segment ends: ids from here on have no place yet.
+    segments_end: i64,
+    copying: Option<Pin<Box<CopyInSink<Bytes>>>>,
+    statements: Statements,
+}
+
+struct Statements {
+    copy: Statement,
+    advance: Statement,
+    add_segments: Statement,
+}
+
+impl Writer {
+    /// A writer for the epoch that `checkpoint` was claimed with.
+    ///
+    /// # Errors
+    /// By the server's SQLSTATE.
+    pub async fn open(connection: Connection, checkpoint: &Checkpoint, segment_size: i64) -> Result<Self> {
+        let fault = |error| sql_fault("cannot prepare the log", error);
+        // The view of an earlier writer that was cut off in the middle must not be waited for.
+        connection.execute(END_CUT_OFF_WRITERS, &[]).await.map_err(fault)?;
+        let statements = Statements {
+            copy: connection.prepare(COPY_EVENTS).await.map_err(fault)?,
+            advance: connection
+                .prepare("select rowhook.advance_checkpoint($1, $2, $3, $4, $5)")
+                .await
+                .map_err(fault)?,
+            add_segments: connection.prepare("select rowhook.add_segments($1, $2)").await.map_err(fault)?,
+        };
+        Ok(Self {
+            epoch: checkpoint.epoch,
+            commit_lsn: checkpoint.commit_lsn,
+            next_sequence_id: checkpoint.next_sequence_id,
+            segments_end: 0,
+            copying: None,
+            segment_size,
+            connection,
+            statements,
+        })
+    }
+
+    /// The connection, to watch for its end.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        self.connection.clone()
+    }
+
+    /// Appends a chunk. Where it ends a transaction, everything since the last one is committed
+    /// together with the checkpoint; else the COPY stays open for the rest of that transaction.
+    ///
+    /// # Errors
+    /// Fenced if another writer claimed the log; transient if the database is gone, full or read-only.
+    /// After an error the writer is done: what was committed stands in the checkpoint.
+    pub async fn append(&mut self, chunk: &Chunk) -> Result<Option<Durable>> {
+        if chunk.count > 0 {
+            within(self.send(chunk)).await?;
+        }
+        match chunk.end {
+            Some(end) => within(self.commit(end, chunk.next_sequence_id)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Records that a position with nothing to log in front of it may be acknowledged.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub async fn skip_to(&mut self, position: Lsn) -> Result<Durable> {
+        let advance = self.advance(position, self.next_sequence_id, None);
+        within(advance).await?;
+        Ok(Durable::committed(position))
+    }
+
+    async fn send(&mut self, chunk: &Chunk) -> Result<()> {
+        let fault = |error| sql_fault("cannot append to the log", error);
+        if chunk.next_sequence_id > self.segments_end {
+            self.make_room(chunk.next_sequence_id).await?;
+        }
+        if self.copying.is_none() {
+            let begin = self.connection.batch_execute("begin");
+            let copy = self.connection.copy_in::<_, Bytes>(&self.statements.copy);
+            let (_, sink) = tokio::try_join!(begin, copy).map_err(fault)?;
+            let mut sink = Box::pin(sink);
+            sink.feed(Bytes::from_static(HEADER)).await.map_err(fault)?;
+            self.copying = Some(sink);
+        }
+        if let Some(sink) = &mut self.copying {
+            sink.send(chunk.rows.clone()).await.map_err(fault)?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, end: TransactionEnd, next_sequence_id: i64) -> Result<Durable> {
+        let fault = |error| sql_fault("cannot commit to the log", error);
+        self.commit_lsn = end.commit_lsn;
+        let Some(mut sink) = self.copying.take() else {
+            return self.skip_to(end.end_lsn).await;
+        };
+        sink.feed(Bytes::from_static(TRAILER)).await.map_err(fault)?;
+        let finish = async { sink.as_mut().finish().await.map_err(fault) };
+        let advance = self.advance(end.end_lsn, next_sequence_id, Some(end.commit_time));
+        let commit = async { self.connection.batch_execute("commit").await.map_err(fault) };
+        // All three travel together. If one of the first two fails, the transaction is aborted and
+        // the commit is a rollback; the first error is the one that is reported.
+        let (finished, advanced, committed) = futures_util::join!(finish, advance, commit);
+        finished?;
+        advanced?;
+        committed?;
+        self.next_sequence_id = next_sequence_id;
+        Ok(Durable::committed(end.end_lsn))
+    }
+
+    async fn advance(&self, position: Lsn, next_sequence_id: i64, commit_time: Option<i64>) -> Result<()> {
+        let committed_at = commit_time.and_then(|time| Timestamp::from_microsecond(unix_micros(time)).ok());
+        self.connection
+            .execute(
+                &self.statements.advance,
+                &[&self.epoch, &to_pg(self.commit_lsn), &to_pg(position), &next_sequence_id, &committed_at],
+            )
+            .await
+            .map_err(|error| sql_fault("cannot move the checkpoint", error))?;
+        Ok(())
+    }
+
+    /// Adds segments. A COPY routes rows among the partitions that it saw when it began, so one
+    /// that is open is finished first; the transaction goes on.
+    async fn make_room(&mut self, end: i64) -> Result<()> {
+        let fault = |error| sql_fault("cannot add a segment to the log", error);
+        let was_open = match self.copying.take() {
+            Some(mut sink) => {
+                sink.feed(Bytes::from_static(TRAILER)).await.map_err(fault)?;
+                sink.as_mut().finish().await.map_err(fault)?;
+                true
+            }
+            None => false,
+        };
+        let row = self
+            .connection
+            .query_one(&self.statements.add_segments, &[&end, &self.segment_size])
+            .await
+            .map_err(fault)?;
+        self.segments_end = row.try_get(0).map_err(fault)?;
+        if was_open {
+            let mut sink = Box::pin(self.connection.copy_in(&self.statements.copy).await.map_err(fault)?);
+            sink.feed(Bytes::from_static(HEADER)).await.map_err(fault)?;
+            self.copying = Some(sink);
+        }
+        Ok(())
+    }
+}
+
+/// Sessions of writers whose process is stopped or whose socket is gone may hold rows that a
+/// successor would wait for. They all run under the writer's application name.
+const END_CUT_OFF_WRITERS: &str = "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity \
+     where datname = pg_catalog.current_database() and usename = current_user \
+       and application_name = 'rowhook writer' and pid <> pg_catalog.pg_backend_pid()";
+
+async fn within<T>(step: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(STEP_TIMEOUT, step).await {
+        Ok(done) => done,
+        Err(_) => Err(Fault::transient(format!(
+            "the log database did not answer within {}",
+            humantime::format_duration(STEP_TIMEOUT)
+        ))),
+    }
+}

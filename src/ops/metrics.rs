@@ -1,0 +1,179 @@
+//! What is counted, and how it reads for Prometheus.
+
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::pulse::Pulse;
+use crate::event::unix_micros;
+use crate::wal::Lsn;
+
+/// A webhook's name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WebhookLabel {
+    /// Its name.
+    pub webhook: String,
+}
+
+/// A webhook and what came of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// Its name.
+    pub webhook: String,
+    /// `delivered`, `retried`, `parked`, `dead` or `paused`.
+    pub outcome: &'static str,
+}
+
+/// Every number that the daemon shows, and the pulses of its stages.
+pub struct Metrics {
+    registry: Registry,
+    /// Shows that the capture loop turns.
+    pub capture_pulse: Pulse,
+    /// Source transactions that were read.
+    pub transactions: Counter,
+    events: Counter,
+    batches: Counter,
+    logged_bytes: Counter,
+    acknowledged_lsn: Gauge<u64, AtomicU64>,
+    commit_to_logged: Histogram,
+    /// Sessions that ended with a fault and were begun again.
+    pub reconnects: Counter,
+    /// WAL between the confirmed position and the newest.
+    pub source_lag_bytes: Gauge<u64, AtomicU64>,
+    /// Age of the newest logged transaction while there is a lag; 0 without one.
+    pub source_lag_seconds: Gauge<f64, AtomicU64>,
+    /// WAL that the slot holds back.
+    pub slot_wal_bytes: Gauge<u64, AtomicU64>,
+    /// 1 while the stream runs.
+    pub streaming: Gauge,
+    /// Attempts by outcome.
+    pub deliveries: Family<OutcomeLabel, Counter>,
+    /// Commit to the receiver's 2xx.
+    pub commit_to_delivered: Family<WebhookLabel, Histogram, fn() -> Histogram>,
+    /// Deliveries that wait as rows.
+    pub parked: Family<WebhookLabel, Gauge>,
+    /// Deliveries that were given up.
+    pub dead: Family<WebhookLabel, Gauge>,
+    /// Events between a cursor and the head of the log.
+    pub subscription_lag: Family<WebhookLabel, Gauge>,
+    /// Requests in flight.
+    pub in_flight: Family<WebhookLabel, Gauge>,
+    /// 1 while the breaker is open.
+    pub breaker_open: Family<WebhookLabel, Gauge>,
+    /// Commit time of the newest logged transaction, microseconds since 1970.
+    pub newest_commit: AtomicI64,
+}
+
+/// From half a millisecond to about an hour.
+fn latency() -> Histogram {
+    Histogram::new([
+        0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
+    ])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("rowhook"),
+            capture_pulse: Pulse::default(),
+            transactions: Counter::default(),
+            events: Counter::default(),
+            batches: Counter::default(),
+            logged_bytes: Counter::default(),
+            acknowledged_lsn: Gauge::default(),
+            commit_to_logged: latency(),
+            reconnects: Counter::default(),
+            source_lag_bytes: Gauge::default(),
+            source_lag_seconds: Gauge::default(),
+            slot_wal_bytes: Gauge::default(),
+            streaming: Gauge::default(),
+            deliveries: Family::default(),
+            commit_to_delivered: Family::new_with_constructor(latency),
+            parked: Family::default(),
+            dead: Family::default(),
+            subscription_lag: Family::default(),
+            in_flight: Family::default(),
+            breaker_open: Family::default(),
+            newest_commit: AtomicI64::new(0),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("transactions", "Source transactions read", self.transactions.clone());
+        r.register("events_logged", "Events written to the log", self.events.clone());
+        r.register("batches_logged", "Batches written to the log", self.batches.clone());
+        r.register_with_unit("logged", "Bytes written to the log", Unit::Bytes, self.logged_bytes.clone());
+        r.register("acknowledged_lsn", "Position confirmed to the source", self.acknowledged_lsn.clone());
+        let help = "Time from the source's commit to the log's commit";
+        r.register_with_unit("commit_to_logged", help, Unit::Seconds, self.commit_to_logged.clone());
+        r.register("reconnects", "Capture sessions begun again after a fault", self.reconnects.clone());
+        let help = "WAL between the confirmed position and the newest";
+        r.register_with_unit("source_lag", help, Unit::Bytes, self.source_lag_bytes.clone());
+        let help = "Age of the newest logged transaction while WAL waits to be read";
+        r.register_with_unit("source_lag", help, Unit::Seconds, self.source_lag_seconds.clone());
+        r.register_with_unit("slot_wal", "WAL held back by the slot", Unit::Bytes, self.slot_wal_bytes.clone());
+        r.register("streaming", "1 while the replication stream runs", self.streaming.clone());
+        r.register("deliveries", "Webhook attempts by outcome", self.deliveries.clone());
+        let help = "Time from the source's commit to the receiver's 2xx";
+        r.register_with_unit("commit_to_delivered", help, Unit::Seconds, self.commit_to_delivered.clone());
+        r.register("deliveries_parked", "Deliveries that wait for a retry as rows", self.parked.clone());
+        r.register("deliveries_dead", "Deliveries that were given up", self.dead.clone());
+        let help = "Events between the cursor and the head of the log";
+        r.register("subscription_lag_events", help, self.subscription_lag.clone());
+        r.register("requests_in_flight", "Webhook requests in flight", self.in_flight.clone());
+        r.register("breaker_open", "1 while an endpoint counts as down", self.breaker_open.clone());
+    }
+
+    /// One batch went into the log's COPY.
+    pub fn batch(&self, events: usize, bytes: usize) {
+        self.batches.inc();
+        self.events.inc_by(u64::try_from(events).unwrap_or(u64::MAX));
+        self.logged_bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// A batch is durable; its last transaction was committed at this time (since 2000).
+    pub fn logged(&self, commit_time: Option<i64>) {
+        let Some(commit_time) = commit_time else { return };
+        let committed = unix_micros(commit_time);
+        self.newest_commit.store(committed, std::sync::atomic::Ordering::Relaxed);
+        self.commit_to_logged.observe(age(committed).as_secs_f64());
+    }
+
+    /// The source was told that it may release its WAL up to here.
+    pub fn acknowledged(&self, position: Lsn) {
+        self.acknowledged_lsn.set(position.0);
+    }
+
+    /// An attempt ended.
+    pub fn attempt(&self, webhook: &str, outcome: &'static str) {
+        self.deliveries.get_or_create(&OutcomeLabel { webhook: webhook.to_owned(), outcome }).inc();
+    }
+
+    /// All of it in the OpenMetrics text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// How long ago a time (microseconds since 1970) was; zero for the future, as clocks differ.
+#[must_use]
+pub fn age(unix_micros: i64) -> Duration {
+    let then = UNIX_EPOCH + Duration::from_micros(u64::try_from(unix_micros).unwrap_or(0));
+    SystemTime::now().duration_since(then).unwrap_or_default()
+}
