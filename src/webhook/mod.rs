@@ -1,6 +1,6 @@
 //! One event → one signed HTTP request → what came of it. Knows no Postgres.
 //!
-//! [`render`] writes the body, [`Sender`] signs and sends it, [`verdict`] says what the answer
+//! [`render()`] writes the body, [`Sender`] signs and sends it, [`verdict`] says what the answer
 //! means for the event. When to try again is [`crate::dispatch::retry`]'s business.
 
 mod endpoint;

@@ -5,6 +5,7 @@ mod headers;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,11 +15,10 @@ use reqwest::{Client, Response, Url, redirect};
 use tokio::time::timeout;
 
 use self::headers::Headers;
-use super::excerpt::excerpt;
+use super::excerpt::Excerpts;
 use super::{Cause, Delivery, Endpoint, Outcome, retry_after};
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::secret::Secret;
 
 /// How much of an answer is read at most, in bytes. Reading it to its end lets the connection be
 /// used again; beyond this a new connection is cheaper.
@@ -37,12 +37,12 @@ const IDLE: Duration = Duration::from_secs(50);
 const PING: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
 /// Sends to one endpoint. Its connections are kept between requests; it may be shared.
-#[derive(Debug)]
 pub struct Sender {
+    name: String,
     client: Client,
     url: Url,
     headers: Headers,
-    secrets: Vec<Secret>,
+    excerpts: Excerpts,
     timeout: Duration,
 }
 
@@ -57,14 +57,11 @@ impl Sender {
     /// certificates.
     pub fn new(endpoint: &Endpoint) -> Result<Self, Fault> {
         Ok(Self {
+            name: endpoint.name.clone(),
             client: client(endpoint)?,
             url: endpoint.url.clone(),
             headers: Headers::new(endpoint)?,
-            secrets: endpoint
-                .headers
-                .iter()
-                .map(|(_, value)| value.clone())
-                .collect(),
+            excerpts: Excerpts::of(endpoint),
             timeout: endpoint.timeout,
         })
     }
@@ -112,8 +109,17 @@ impl Sender {
         Outcome::Refused {
             status: status.as_u16(),
             retry_after,
-            excerpt: excerpt(&body, &self.secrets),
+            excerpt: self.excerpts.cut(&body),
         }
+    }
+}
+
+impl fmt::Debug for Sender {
+    /// The name alone: the URL may hold a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::*;
 use crate::event::{Action, OldRow, Origin};
 use crate::fault::Kind;
+use crate::secret::Secret;
 use crate::wal::Lsn;
 use crate::webhook::Format;
 use crate::webhook::sign::{SigningKey, signature_header};
