@@ -1,6 +1,21 @@
 //! One event → one signed HTTP request → what came of it. Knows no Postgres.
+//!
+//! [`render()`] writes the body, [`Sender`] signs and sends it, [`verdict`] says what the answer
+//! means for the event. When to try again is [`crate::dispatch::retry`]'s business.
 
 mod endpoint;
+mod delivery;
+mod json;
+mod fields;
+mod render;
 pub mod sign;
+mod send;
+mod excerpt;
+mod retry_after;
+mod answer;
 
+pub use answer::{Cause, Outcome, Verdict, verdict};
+pub use delivery::{Delivery, delivery_id};
 pub use endpoint::{Endpoint, Format};
+pub use render::render;
+pub use send::Sender;

@@ -1,0 +1,162 @@
+//! The members of a JSON object in their order, as raw text: no value is parsed or copied.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The members of one JSON object. Of a key that stands twice the last value counts, in the first
+/// one's place, as JavaScript and most parsers have it.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'a> {
+    members: Vec<Member<'a>>,
+    /// Unescaped key → index in `members`.
+    places: HashMap<Cow<'a, str>, usize>,
+}
+
+/// One member as it is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member<'a> {
+    /// The key's JSON text, quotes and escapes included.
+    pub(super) key: &'a str,
+    /// The value's JSON text.
+    pub(super) value: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads `text`; `None` if it is not a JSON object.
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The members in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Member<'a>> {
+        self.members.iter()
+    }
+
+    /// The keys' JSON texts in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.members.iter().map(|member| member.key)
+    }
+
+    /// These members with the values of `over` where it has the key; what only `over` has comes
+    /// last, in its order.
+    #[must_use]
+    pub(super) fn overlaid_by(mut self, over: &Fields<'a>) -> Self {
+        for member in &over.members {
+            self.put(*member);
+        }
+        self
+    }
+
+    fn put(&mut self, member: Member<'a>) {
+        match self.places.entry(unescaped(member.key)) {
+            Entry::Occupied(place) => {
+                if let Some(known) = self.members.get_mut(*place.get()) {
+                    known.value = member.value;
+                }
+            }
+            Entry::Vacant(place) => {
+                place.insert(self.members.len());
+                self.members.push(member);
+            }
+        }
+    }
+}
+
+/// The key that a JSON string means. Escapes that are no character (an unpaired surrogate) stay as
+/// they are written, so that they still equal themselves.
+fn unescaped(key: &str) -> Cow<'_, str> {
+    let inner = key
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(key);
+    if inner.contains('\\') {
+        serde_json::from_str(key).map_or(Cow::Borrowed(inner), Cow::Owned)
+    } else {
+        Cow::Borrowed(inner)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Fields::default();
+                while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                    fields.put(Member {
+                        key: key.get(),
+                        value: value.get(),
+                    });
+                }
+                Ok(fields)
+            }
+        }
+
+        from.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(fields: &Fields<'_>) -> String {
+        let members: Vec<_> = fields
+            .iter()
+            .map(|member| format!("{}={}", member.key, member.value))
+            .collect();
+        members.join(" ")
+    }
+
+    #[test]
+    fn keys_and_values_are_kept_as_written() {
+        let text = r#" {"b": 1.50, "a":{"x":[1, 2]} , "q\"": "\u0000\ud800", "n":1e400 } "#;
+        let fields = Fields::read(text).unwrap();
+        assert_eq!(
+            shown(&fields),
+            r#""b"=1.50 "a"={"x":[1, 2]} "q\""="\u0000\ud800" "n"=1e400"#
+        );
+    }
+
+    #[test]
+    fn what_is_not_an_object_has_no_fields() {
+        for text in ["[]", "null", "1", "", "{", r#"{"a"}"#, r#"{"a":1} x"#] {
+            assert!(Fields::read(text).is_none(), "{text}");
+        }
+        assert_eq!(shown(&Fields::read("{}").unwrap()), "");
+    }
+
+    #[test]
+    fn of_a_key_that_stands_twice_the_last_value_counts() {
+        let fields = Fields::read(r#"{"a":1,"b":2,"\u0061":3,"\ud800":4,"\ud800":5}"#).unwrap();
+        assert_eq!(shown(&fields), r#""a"=3 "b"=2 "\ud800"=5"#);
+    }
+
+    #[test]
+    fn an_overlay_keeps_the_order_and_appends_what_is_new() {
+        let record = Fields::read(r#"{"id":7,"käse":"new","title":"t"}"#).unwrap();
+        let previous = Fields::read(r#"{"gone":true,"k\u00e4se":"old"}"#).unwrap();
+        assert_eq!(
+            shown(&record.overlaid_by(&previous)),
+            r#""id"=7 "käse"="old" "title"="t" "gone"=true"#
+        );
+    }
+
+    #[test]
+    fn a_deep_value_is_not_walked_by_recursion() {
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(5000), "]".repeat(5000));
+        assert!(Fields::read(&deep).is_some());
+    }
+}

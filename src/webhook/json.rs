@@ -1,0 +1,94 @@
+//! JSON text, written piece by piece into one buffer.
+
+use std::fmt::Display;
+use std::io::Write;
+
+/// A buffer that JSON is written into. It puts the commas between members and items; that the
+/// pieces form one document is up to the writer.
+pub(super) struct Json(Vec<u8>);
+
+impl Json {
+    /// An empty buffer with room for `capacity` bytes.
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    /// Begins an object.
+    pub(super) fn open(&mut self) {
+        self.0.push(b'{');
+    }
+
+    /// Ends an object.
+    pub(super) fn close(&mut self) {
+        self.0.push(b'}');
+    }
+
+    /// The next member's key, which must need no escaping.
+    pub(super) fn key(&mut self, key: &'static str) {
+        self.comma();
+        self.0.push(b'"');
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(b"\":");
+    }
+
+    /// The next member, whose key is a JSON string and whose value is any JSON text.
+    pub(super) fn member(&mut self, key: &str, value: &str) {
+        self.comma();
+        self.raw(key);
+        self.0.push(b':');
+        self.raw(value);
+    }
+
+    /// A string, escaped.
+    pub(super) fn string(&mut self, text: &str) {
+        // Writing a string into memory cannot fail: `Vec` takes every byte.
+        let _infallible = serde_json::to_writer(&mut self.0, text);
+    }
+
+    /// Something whose text is a JSON number.
+    pub(super) fn number(&mut self, number: impl Display) {
+        let _infallible = write!(self.0, "{number}");
+    }
+
+    /// Something whose text needs no escaping (a UUID, a time, an LSN), as a string.
+    pub(super) fn quoted(&mut self, text: impl Display) {
+        let _infallible = write!(self.0, "\"{text}\"");
+    }
+
+    /// JSON text as it stands.
+    pub(super) fn raw(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// An array of JSON texts.
+    pub(super) fn array<'a>(&mut self, items: impl Iterator<Item = &'a str>) {
+        self.0.push(b'[');
+        for item in items {
+            self.comma();
+            self.raw(item);
+        }
+        self.0.push(b']');
+    }
+
+    /// An array of strings, escaped.
+    pub(super) fn strings(&mut self, items: &[String]) {
+        self.0.push(b'[');
+        for item in items {
+            self.comma();
+            self.string(item);
+        }
+        self.0.push(b']');
+    }
+
+    /// The text.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// A comma, unless an object or array has just begun: no complete value ends in `{` or `[`.
+    fn comma(&mut self) {
+        if !matches!(self.0.last(), None | Some(b'{' | b'[')) {
+            self.0.push(b',');
+        }
+    }
+}

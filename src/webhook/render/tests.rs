@@ -1,0 +1,289 @@
+//! Every kind of event in both formats, byte for byte.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::event::{Action, OldRow};
+use crate::wal::Lsn;
+
+fn event(action: Action) -> Event {
+    Event {
+        sequence_id: 42,
+        event_id: Uuid::from_u128(0x11),
+        event_type: Arc::from(format!("posts.{}", action.as_str())),
+        resource: Arc::from("posts"),
+        resource_id: Some("post-123".into()),
+        action,
+        created_at: 1_767_225_600_000_000,
+        record: Some(r#"{"id":"post-123","title":"Hello World","n":1.50}"#.into()),
+        previous: None,
+        context: None,
+        old_row: OldRow::Absent,
+        unknown: Vec::new(),
+        origin: Origin {
+            schema: Arc::from("public"),
+            table: Arc::from("posts"),
+            xid: 771,
+            commit_lsn: Lsn(0x16_B374_D848),
+            index: 0,
+        },
+    }
+}
+
+fn updated() -> Event {
+    Event {
+        created_at: 1_767_225_600_123_456,
+        previous: Some(r#"{"title":"Hello","gone":null}"#.into()),
+        context: Some(r#"{"userId":"u1"}"#.into()),
+        old_row: OldRow::Full,
+        ..event(Action::Updated)
+    }
+}
+
+fn truncated() -> Event {
+    Event {
+        resource_id: None,
+        record: None,
+        ..event(Action::Truncated)
+    }
+}
+
+/// The body, checked to be one JSON document, with a line break before each part to be readable.
+fn shown(event: &Event, format: Format) -> String {
+    let delivery = Delivery {
+        id: Uuid::from_u128(0x22),
+        attempt: 1,
+    };
+    let body = render(event, "shop", "billing", &delivery, format);
+    serde_json::from_slice::<serde_json::Value>(&body).unwrap();
+    let mut text = String::from_utf8(body.to_vec()).unwrap();
+    for part in [
+        "event",
+        "createdAt",
+        "data",
+        "changes",
+        "previousValues",
+        "unknown",
+        "source",
+        "context",
+        "subscription",
+        "delivery",
+    ] {
+        text = text.replace(&format!(",\"{part}\":"), &format!(",\n\"{part}\":"));
+    }
+    text
+}
+
+#[test]
+fn a_created_row() {
+    let event = event(Action::Created);
+    insta::assert_snapshot!(shown(&event, Format::Snaapi), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.created","resource":"posts","resourceId":"post-123",
+    "createdAt":"2026-01-01T00:00:00Z",
+    "data":{"old":null,"new":{"id":"post-123","title":"Hello World","n":1.50},
+    "changes":{"added":["id","title","n"],"updated":[],"removed":[]}}},
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+    insta::assert_snapshot!(shown(&event, Format::Rowhook), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.created","resource":"posts","resourceId":"post-123","sequenceId":42,
+    "createdAt":"2026-01-01T00:00:00Z",
+    "data":{"old":null,"new":{"id":"post-123","title":"Hello World","n":1.50},
+    "changes":{"added":["id","title","n"],"updated":[],"removed":[]}},
+    "source":{"database":"shop","schema":"public","table":"posts","xid":771,"lsn":"16/B374D848"},
+    "context":null},
+    "subscription":"billing",
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+}
+
+#[test]
+fn an_updated_row_with_its_whole_old_row() {
+    insta::assert_snapshot!(shown(&updated(), Format::Snaapi), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.updated","resource":"posts","resourceId":"post-123",
+    "createdAt":"2026-01-01T00:00:00.123456Z",
+    "data":{"old":{"id":"post-123","title":"Hello","n":1.50,"gone":null},"new":{"id":"post-123","title":"Hello World","n":1.50},
+    "changes":{"added":[],"updated":["title","gone"],"removed":[]}}},
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+    insta::assert_snapshot!(shown(&updated(), Format::Rowhook), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.updated","resource":"posts","resourceId":"post-123","sequenceId":42,
+    "createdAt":"2026-01-01T00:00:00.123456Z",
+    "data":{"old":{"id":"post-123","title":"Hello","n":1.50,"gone":null},"new":{"id":"post-123","title":"Hello World","n":1.50},
+    "changes":{"added":[],"updated":["title","gone"],"removed":[]}},
+    "previousValues":{"title":"Hello","gone":null},
+    "source":{"database":"shop","schema":"public","table":"posts","xid":771,"lsn":"16/B374D848"},
+    "context":{"userId":"u1"}},
+    "subscription":"billing",
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+}
+
+#[test]
+fn an_updated_row_whose_old_row_is_not_known() {
+    let event = Event {
+        unknown: vec!["body".to_owned(), "a \"b\"".to_owned()],
+        ..event(Action::Updated)
+    };
+    insta::assert_snapshot!(shown(&event, Format::Snaapi), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.updated","resource":"posts","resourceId":"post-123",
+    "createdAt":"2026-01-01T00:00:00Z",
+    "data":{"new":{"id":"post-123","title":"Hello World","n":1.50}}},
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+    insta::assert_snapshot!(shown(&event, Format::Rowhook), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.updated","resource":"posts","resourceId":"post-123","sequenceId":42,
+    "createdAt":"2026-01-01T00:00:00Z",
+    "data":{"new":{"id":"post-123","title":"Hello World","n":1.50}},
+    "unknown":["body","a \"b\""],
+    "source":{"database":"shop","schema":"public","table":"posts","xid":771,"lsn":"16/B374D848"},
+    "context":null},
+    "subscription":"billing",
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+}
+
+#[test]
+fn an_updated_row_of_which_only_the_old_key_is_known() {
+    let event = Event {
+        previous: Some(r#"{"id":"post-122"}"#.into()),
+        old_row: OldRow::Key,
+        ..event(Action::Updated)
+    };
+    insta::assert_snapshot!(shown(&event, Format::Snaapi), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.updated","resource":"posts","resourceId":"post-123",
+    "createdAt":"2026-01-01T00:00:00Z",
+    "data":{"new":{"id":"post-123","title":"Hello World","n":1.50}}},
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+    insta::assert_snapshot!(shown(&event, Format::Rowhook), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.updated","resource":"posts","resourceId":"post-123","sequenceId":42,
+    "createdAt":"2026-01-01T00:00:00Z",
+    "data":{"new":{"id":"post-123","title":"Hello World","n":1.50}},
+    "previousValues":{"id":"post-122"},
+    "source":{"database":"shop","schema":"public","table":"posts","xid":771,"lsn":"16/B374D848"},
+    "context":null},
+    "subscription":"billing",
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+}
+
+#[test]
+fn a_deleted_row() {
+    let event = Event {
+        old_row: OldRow::Full,
+        ..event(Action::Deleted)
+    };
+    insta::assert_snapshot!(shown(&event, Format::Snaapi), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.deleted","resource":"posts","resourceId":"post-123",
+    "createdAt":"2026-01-01T00:00:00Z",
+    "data":{"old":{"id":"post-123","title":"Hello World","n":1.50},"new":null,
+    "changes":{"added":[],"updated":[],"removed":["id","title","n"]}}},
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+    insta::assert_snapshot!(shown(&event, Format::Rowhook), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.deleted","resource":"posts","resourceId":"post-123","sequenceId":42,
+    "createdAt":"2026-01-01T00:00:00Z",
+    "data":{"old":{"id":"post-123","title":"Hello World","n":1.50},"new":null,
+    "changes":{"added":[],"updated":[],"removed":["id","title","n"]}},
+    "source":{"database":"shop","schema":"public","table":"posts","xid":771,"lsn":"16/B374D848"},
+    "context":null},
+    "subscription":"billing",
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+}
+
+#[test]
+fn a_truncated_table() {
+    insta::assert_snapshot!(shown(&truncated(), Format::Snaapi), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.truncated","resource":"posts","resourceId":null,
+    "createdAt":"2026-01-01T00:00:00Z",
+    "data":{"old":null,"new":null,
+    "changes":{"added":[],"updated":[],"removed":[]}}},
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+    insta::assert_snapshot!(shown(&truncated(), Format::Rowhook), @r#"
+    {"id":"00000000-0000-0000-0000-000000000011",
+    "event":{"type":"posts.truncated","resource":"posts","resourceId":null,"sequenceId":42,
+    "createdAt":"2026-01-01T00:00:00Z",
+    "data":{"old":null,"new":null,
+    "changes":{"added":[],"updated":[],"removed":[]}},
+    "source":{"database":"shop","schema":"public","table":"posts","xid":771,"lsn":"16/B374D848"},
+    "context":null},
+    "subscription":"billing",
+    "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
+    "#);
+}
+
+#[test]
+fn an_update_that_changed_nothing_lists_nothing() {
+    let event = Event {
+        previous: Some("{}".into()),
+        ..updated()
+    };
+    let text = shown(&event, Format::Snaapi);
+    assert!(text.contains(r#""old":{"id":"post-123","title":"Hello World","n":1.50}"#));
+    assert!(text.contains(r#"{"added":[],"updated":[],"removed":[]}"#));
+}
+
+#[test]
+fn what_is_missing_is_left_out_and_not_null() {
+    let bare = |action| Event {
+        record: None,
+        ..event(action)
+    };
+    assert!(!shown(&bare(Action::Created), Format::Rowhook).contains("\"new\""));
+    assert!(!shown(&bare(Action::Deleted), Format::Rowhook).contains("\"old\""));
+    let update = shown(&bare(Action::Updated), Format::Rowhook);
+    assert!(update.contains(r#""data":{}"#), "{update}");
+}
+
+#[test]
+fn names_are_escaped() {
+    let odd = "a\"\\\n\u{1}ü";
+    let event = Event {
+        event_type: Arc::from(odd),
+        resource_id: Some(odd.into()),
+        ..event(Action::Created)
+    };
+    let body = render(
+        &event,
+        odd,
+        odd,
+        &Delivery {
+            id: Uuid::nil(),
+            attempt: u32::MAX,
+        },
+        Format::Rowhook,
+    );
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["event"]["type"], odd);
+    assert_eq!(body["event"]["resourceId"], odd);
+    assert_eq!(body["event"]["source"]["database"], odd);
+    assert_eq!(body["subscription"], odd);
+}
+
+#[test]
+fn a_time_has_four_digits_for_its_year() {
+    for (microseconds, text) in [
+        (0, "1970-01-01T00:00:00Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+        (1_500_000, "1970-01-01T00:00:01.5Z"),
+        (i64::MAX, "9999-12-30T22:00:00.999999999Z"),
+        (i64::MIN, "0000-01-01T00:00:00Z"),
+    ] {
+        assert_eq!(time(microseconds).to_string(), text);
+    }
+}

@@ -1,0 +1,134 @@
+//! The headers of a request.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::webhook::sign::{SigningKey, signature_header};
+use crate::webhook::{Delivery, Endpoint};
+
+/// Headers that rowhook sets itself: `webhook-*` as the Standard Webhooks specification has them,
+/// `x-rowhook-*` for receivers that route before they parse.
+const OWN_PREFIXES: [&str; 2] = ["webhook-", "x-rowhook-"];
+
+/// Headers that describe the body or the connection, which no setting can know better.
+const OWN_NAMES: [&str; 4] = [
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+];
+
+/// What the headers of an endpoint's requests are made from.
+#[derive(Debug)]
+pub(super) struct Headers {
+    /// The same for every request. Custom values are marked sensitive.
+    fixed: HeaderMap,
+    keys: Vec<SigningKey>,
+}
+
+impl Headers {
+    /// Reads the endpoint's headers.
+    ///
+    /// # Errors
+    /// [`Fault::settings`] that names the header, never its value.
+    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, Fault> {
+        let mut fixed = HeaderMap::new();
+        for (name, value) in &endpoint.headers {
+            let wrong = |why: &str| {
+                Fault::settings(format!(
+                    "webhook {:?}: header {name:?} {why}",
+                    endpoint.name
+                ))
+            };
+            let name = HeaderName::try_from(name).map_err(|_| wrong("is not a header name"))?;
+            if is_own(name.as_str()) {
+                return Err(wrong("is set by rowhook").next_step("remove it from the settings"));
+            }
+            let mut value = HeaderValue::try_from(value.expose())
+                .map_err(|_| wrong("has a value that no header can hold"))?;
+            value.set_sensitive(true);
+            fixed.append(name, value);
+        }
+        fixed.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        put(
+            &mut fixed,
+            "x-rowhook-subscription",
+            &encoded(&endpoint.name),
+        );
+        Ok(Self {
+            fixed,
+            keys: endpoint.keys.clone(),
+        })
+    }
+
+    /// The headers of one attempt at `now`.
+    pub(super) fn of(
+        &self,
+        event: &Event,
+        delivery: &Delivery,
+        now: Timestamp,
+        body: &[u8],
+    ) -> HeaderMap {
+        let event_id = event.event_id.to_string();
+        // A clock before 1970 signs for 1970: the receiver refuses it, and says so.
+        let timestamp = u64::try_from(now.as_second()).unwrap_or(0);
+        let mut headers = self.fixed.clone();
+        put(&mut headers, "webhook-id", &event_id);
+        put(&mut headers, "webhook-timestamp", &timestamp.to_string());
+        if !self.keys.is_empty() {
+            let signature = signature_header(&self.keys, &event_id, timestamp, body);
+            put(&mut headers, "webhook-signature", &signature);
+        }
+        put(&mut headers, "x-rowhook-event", &encoded(&event.event_type));
+        put(&mut headers, "x-rowhook-event-id", &event_id);
+        put(&mut headers, "x-rowhook-delivery", &delivery.id.to_string());
+        put(
+            &mut headers,
+            "x-rowhook-attempt",
+            &delivery.attempt.to_string(),
+        );
+        headers
+    }
+}
+
+fn is_own(name: &str) -> bool {
+    OWN_NAMES.contains(&name) || OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Sets a header whose value is printable ASCII, as [`encoded`] makes it; nothing else would be a
+/// header value.
+fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Percent-encodes what no header should hold: space, `"`, `%` and everything outside U+0021 to
+/// U+007E, by the rule of the CloudEvents HTTP binding (section 3.1.3.2). Table names may hold any
+/// character.
+fn encoded(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && byte != b'"' && byte != b'%' {
+            value.push(char::from(byte));
+        } else {
+            let _infallible = write!(value, "%{byte:02X}");
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_fits_a_header() {
+        assert_eq!(encoded("sales.orders.created"), "sales.orders.created");
+        assert_eq!(encoded("100% \"käse\"\n"), "100%25%20%22k%C3%A4se%22%0A");
+    }
+}
