@@ -356,6 +356,7 @@ one_action() {
 
 use_the_shop() {
   local end=$((SECONDS + seconds))
+  place_order
   while ((seconds == 0 || SECONDS < end)); do
     kill -0 "$rowhook_pid" 2>/dev/null || fail_with_log "rowhook stopped" "$dir/rowhook.log"
     kill -0 "$receiver_pid" 2>/dev/null || fail_with_log "the receiver stopped" "$dir/receiver.log"
@@ -368,7 +369,8 @@ use_the_shop() {
 
 # Every committed change is one line, sooner or later; sooner, here.
 count_events() {
-  local logged=0 received=0 until=$((SECONDS + 10))
+  local logged=0 received=0 until
+  until=$((SECONDS + (seconds > 0 ? 10 : 3))) # whoever pressed Ctrl-C waits less
   while ((SECONDS < until)); do
     logged=$(sql shop -c 'select count(*) from rowhook.events' 2>/dev/null) || logged=0
     received=$(wc -l <"$dir/events.txt")
