@@ -73,8 +73,9 @@ as_root() {
 apt_install() {
   command -v apt-get >/dev/null || fail "missing: $*; install it with your package manager"
   say "Installing $*"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
-    </dev/null >/dev/null
+  local output
+  output=$(as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+    --no-install-recommends "$@" </dev/null 2>&1) || fail "apt-get could not install $*: $output"
 }
 
 find_postgres() {
@@ -257,7 +258,7 @@ TOML
 }
 
 rowhook() { # seconds, command
-  timeout "$1" "$target/release/rowhook" --config "$dir/rowhook.toml" "${@:2}"
+  timeout --foreground "$1" "$target/release/rowhook" --config "$dir/rowhook.toml" "${@:2}"
 }
 
 start_receiver() {
@@ -427,7 +428,10 @@ main() {
   # Settings of the caller's own databases must not reach the scratch one.
   unset "${!PG@}" "${!ROWHOOK@}"
 
-  find_postgres || { install_postgres && find_postgres; } || fail "found no PostgreSQL"
+  if ! find_postgres; then
+    install_postgres
+    find_postgres || fail "found no PostgreSQL"
+  fi
   build_binaries
   dir=$(mktemp -d /tmp/rowhook-demo.XXXXXX) # short: a socket's path has at most 107 bytes
   start_postgres
