@@ -26,4 +26,5 @@ pub mod event_log;
 pub mod webhook;
 pub mod dispatch;
 pub mod capture;
+pub mod daemon;
 pub mod ops;

@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// Whether `position` should be recorded now, given what was `acknowledged` how long ago.
 #[must_use]
-pub fn is_due(position: Lsn, acknowledged: Lsn, since: Duration) -> bool {
+pub(super) fn is_due(position: Lsn, acknowledged: Lsn, since: Duration) -> bool {
     let new = position.bytes_since(acknowledged);
     (new >= MUCH && since >= SHORTEST) || (new >= SOME && since >= LONG) || (new > 0 && since >= LONGEST)
 }

@@ -7,7 +7,7 @@ use crate::wal::{Lsn, System, slot::Slot};
 
 /// What to do with a slot that is in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resume {
+pub(super) enum Resume {
     /// Start the stream.
     Stream,
     /// Another process reads from the slot: wait as its standby.
@@ -24,7 +24,7 @@ pub enum Resume {
 ///
 /// # Errors
 /// Permanent for everything that could hide a gap.
-pub fn decide(
+pub(super) fn decide(
     checkpoint: &Checkpoint,
     system: &System,
     slot: Option<&Slot>,

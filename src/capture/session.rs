@@ -20,6 +20,9 @@ use crate::wal::{Connection, DurablePosition as _, GatedSession, Lsn, Received, 
 /// still running is streamed on into the open COPY.
 const BATCH_BYTES: usize = 4 << 20;
 
+/// Messages that are taken in a row before the loop looks at anything else.
+const MESSAGES_PER_TURN: usize = 256;
+
 /// How often the loop looks at the clock.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -235,6 +238,9 @@ impl Session<'_> {
             self.capturer.metrics.capture_pulse.beat();
             self.append_if_due();
             let may_read = self.intake.batch.bytes() < BATCH_BYTES;
+            if !may_read {
+                self.stream.not_listening();
+            }
             tokio::select! {
                 biased;
                 // 1. Asked to stop: what is complete is still committed.
@@ -256,13 +262,26 @@ impl Session<'_> {
         }
     }
 
-    async fn take(&mut self, received: Received) -> Result<()> {
-        let complete = matches!(received, Received::Commit { .. });
-        self.intake.take(received).await?;
-        if complete {
-            self.capturer.metrics.transactions.inc();
+    /// Takes a message, and those that wait behind it: the other arms need no look for each one.
+    async fn take(&mut self, first: Received) -> Result<()> {
+        let mut next = Some(first);
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(received) = next else { return Ok(()) };
+            let complete = matches!(received, Received::Commit { .. });
+            self.intake.take(received).await?;
+            if complete {
+                self.capturer.metrics.transactions.inc();
+                self.append_if_due();
+            }
+            if self.intake.batch.bytes() >= BATCH_BYTES {
+                return Ok(());
+            }
+            next = self.stream.receive_waiting()?;
         }
-        Ok(())
+        match next {
+            Some(received) => self.intake.take(received).await,
+            None => Ok(()),
+        }
     }
 
     /// Starts to append what has gathered, if the writer is free: at once where a transaction ends,
@@ -325,7 +344,7 @@ impl Session<'_> {
     /// acknowledged and comes again.
     async fn finish(mut self) -> Result<Ended> {
         loop {
-            if self.intake.batch.at_boundary() && !self.partial {
+            if self.intake.batch.at_boundary() {
                 self.append_if_due();
             }
             if self.appending.is_none() {
@@ -333,9 +352,6 @@ impl Session<'_> {
             }
             let done = appended(&mut self.appending).await;
             self.settle(done)?;
-            if self.partial {
-                return Ok(Ended::Stopped);
-            }
         }
     }
 }

@@ -4,10 +4,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use pgwire_replication::{
     Lsn as WireLsn, PgWireError, Publication, QueryRow, ReplicationClient, ReplicationConfig,
     ReplicationEvent,
 };
+
+use tokio::time::Instant;
 
 use super::{Lsn, Source, server_error};
 use crate::fault::{Fault, Result};
@@ -160,10 +163,7 @@ impl GatedSession {
         let fault = |error: PgWireError| server_error::session_fault(&source.target, &error);
         self.client.start().await.map_err(fault)?;
         self.client.wait_started().await.map_err(fault)?;
-        Ok(Stream {
-            client: self.client,
-            source,
-        })
+        Ok(Stream { client: self.client, source, heard: Instant::now() })
     }
 }
 
@@ -171,6 +171,8 @@ impl GatedSession {
 pub struct Stream {
     client: ReplicationClient,
     source: Source,
+    /// When the server last said something.
+    heard: Instant,
 }
 
 impl Stream {
@@ -181,26 +183,40 @@ impl Stream {
     /// `silence_timeout`; otherwise by the server's SQLSTATE.
     pub async fn receive(&mut self) -> Result<Received> {
         loop {
-            let received =
-                match tokio::time::timeout(self.source.silence_timeout, self.client.recv()).await {
-                    Ok(received) => received,
-                    Err(_) => return Err(self.silent()),
-                };
-            let event = received
-                .map_err(|error| server_error::session_fault(&self.source.target, &error))?;
-            match event {
-                Some(event) => {
-                    if let Some(received) = translate(event) {
-                        return Ok(received);
-                    }
-                }
-                None => {
-                    return Err(Fault::transient(format!(
-                        "the server ended the replication stream of {}",
-                        self.source.target.label()
-                    )));
-                }
+            let deadline = self.heard + self.source.silence_timeout;
+            let Ok(event) = tokio::time::timeout_at(deadline, self.client.recv()).await else {
+                return Err(self.silent());
+            };
+            if let Some(received) = self.heard(event)? {
+                return Ok(received);
             }
+        }
+    }
+
+    /// The next message, if one has arrived already.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub fn receive_waiting(&mut self) -> Result<Option<Received>> {
+        match self.client.recv().now_or_never() {
+            Some(event) => self.heard(event),
+            None => Ok(None),
+        }
+    }
+
+    /// Nobody receives for a while: the server's silence does not count.
+    pub fn not_listening(&mut self) {
+        self.heard = Instant::now();
+    }
+
+    fn heard(&mut self, event: Result<Option<ReplicationEvent>, PgWireError>) -> Result<Option<Received>> {
+        self.heard = Instant::now();
+        match event.map_err(|error| server_error::session_fault(&self.source.target, &error))? {
+            Some(event) => Ok(translate(event)),
+            None => Err(Fault::transient(format!(
+                "the server ended the replication stream of {}",
+                self.source.target.label()
+            ))),
         }
     }
 

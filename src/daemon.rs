@@ -1,0 +1,239 @@
+//! The daemon: wires the stages, owns every task, orders start and stop.
+//!
+//! ```text
+//!  capture (session after session) ──▶ log ──▶ one runner per subscription
+//!     │ claims the epoch first              ▲
+//!     └─ beside it: slot watch, new tables, retention, switchboard, HTTP, watchdog
+//! ```
+//!
+//! Stopping: the stream is no longer read, what is complete is committed, requests in flight end
+//! within a bound, cursors are saved. An unexpected end of any task stops the daemon.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::capture::{Capturer, Standing};
+use crate::dispatch::{Runner, switchboard};
+use crate::event_log::{Link, Tail};
+use crate::fault::{Fault, Kind, Result};
+use crate::ops::health::Health;
+use crate::ops::metrics::Metrics;
+use crate::ops::pulse::Pulse;
+use crate::ops::settings::Settings;
+use crate::ops::{http, systemd, upkeep};
+
+/// Pauses between capture sessions, doubled from one to the next.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A session that ran this long was a success: the next pause is the first one again.
+const HEALTHY_SESSION: Duration = Duration::from_secs(30);
+/// What the runners get to end in, beyond what they allow their requests.
+const STOP_BOUND: Duration = Duration::from_secs(20);
+
+/// Runs until asked to stop by `stop`. New settings arrive on `settings`.
+///
+/// # Errors
+/// The fault that stopped it.
+pub async fn run(mut settings: watch::Receiver<Arc<Settings>>, stop: CancellationToken) -> Result<()> {
+    let initial = Arc::clone(&settings.borrow_and_update());
+    let shared = Shared::new(&initial);
+    let mut tasks: JoinSet<Result<()>> = JoinSet::new();
+    if let Some(api) = &initial.api {
+        let listener = http::bind(api).await?;
+        tasks.spawn(http::serve(listener, Arc::clone(&shared.health), Arc::clone(&shared.metrics), stop.clone()));
+    }
+    tasks.spawn(capture(shared.capturer(&initial), stop.clone()));
+    tasks.spawn(dispatch(Dispatch { shared: shared.clone(), settings, tasks: JoinSet::new() }, stop.clone()));
+    tasks.spawn(upkeep::watch_slot(initial.source.clone(), Arc::clone(&shared.metrics), stop.clone()));
+    tasks.spawn(upkeep::follow_tables(initial.source.clone(), Arc::new(initial.capture.clone()), shared.standing.subscribe(), stop.clone()));
+    tasks.spawn(upkeep::drop_old(Arc::clone(&initial), shared.link.clone(), shared.standing.subscribe(), stop.clone()));
+    tasks.spawn(systemd::notify(Arc::clone(&shared.health), shared.standing.subscribe(), stop.clone()));
+    let outcome = first_end(&mut tasks, &stop).await;
+    stop.cancel();
+    systemd::stopping();
+    let stopping = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_BOUND, stopping).await.is_err() {
+        tracing::warn!("some tasks did not end in time and are cut off");
+    }
+    outcome
+}
+
+/// Waits for the first task that ends. Without having been asked to, that is a fault.
+async fn first_end(tasks: &mut JoinSet<Result<()>>, stop: &CancellationToken) -> Result<()> {
+    let ended = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        ended = tasks.join_next() => ended,
+    };
+    match ended {
+        Some(Ok(Ok(()))) if stop.is_cancelled() => Ok(()),
+        Some(Ok(Ok(()))) | None => Err(Fault::permanent("a part of the daemon ended by itself")),
+        Some(Ok(Err(fault))) => Err(fault),
+        Some(Err(error)) => Err(Fault::permanent("a part of the daemon broke").because(error)),
+    }
+}
+
+/// What the tasks share.
+#[derive(Clone)]
+struct Shared {
+    metrics: Arc<Metrics>,
+    tail: Arc<Tail>,
+    standing: watch::Sender<Standing>,
+    health: Arc<Health>,
+    /// The log, for everything but the writer.
+    link: Link,
+}
+
+impl Shared {
+    fn new(settings: &Settings) -> Self {
+        let metrics = Arc::new(Metrics::default());
+        let tail = Arc::new(Tail::new(0));
+        let standing = watch::Sender::new(Standing::Connecting(None));
+        let health = Arc::new(Health::new(Arc::clone(&metrics), standing.subscribe()));
+        let link = Link::relaxed(&settings.log.target, "rowhook dispatch");
+        Self { metrics, tail, standing, health, link }
+    }
+
+    fn capturer(&self, settings: &Settings) -> Capturer {
+        Capturer {
+            source: settings.source.clone(),
+            capture: Arc::new(settings.capture.clone()),
+            log: settings.log.clone(),
+            tail: Arc::clone(&self.tail),
+            keep: !settings.webhooks.is_empty(),
+            metrics: Arc::clone(&self.metrics),
+            standing: self.standing.clone(),
+            epoch: None,
+        }
+    }
+}
+
+/// Session after session, with growing pauses between those that fail.
+async fn capture(mut capturer: Capturer, stop: CancellationToken) -> Result<()> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let began = tokio::time::Instant::now();
+        let fault = match capturer.run(&stop).await {
+            Ok(_) => return Ok(()),
+            Err(fault) if fault.kind() == Kind::Transient => fault,
+            Err(fault) => return Err(fault),
+        };
+        capturer.metrics.reconnects.inc();
+        capturer.standing.send_replace(Standing::Connecting(Some(fault.cause())));
+        if began.elapsed() >= HEALTHY_SESSION {
+            pause = FIRST_PAUSE;
+        }
+        tracing::warn!(error = %fault.cause(), next_try = ?pause, "capture is interrupted");
+        if !wait(pause, &capturer.metrics.capture_pulse, &stop).await {
+            return Ok(());
+        }
+        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Waits with a beating pulse: waiting is progress, too. `false` if asked to stop.
+async fn wait(pause: Duration, pulse: &Pulse, stop: &CancellationToken) -> bool {
+    pulse.beat();
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(pause) => {
+            pulse.beat();
+            true
+        }
+    }
+}
+
+/// The subscriptions at work.
+struct Dispatch {
+    shared: Shared,
+    settings: watch::Receiver<Arc<Settings>>,
+    tasks: JoinSet<Result<()>>,
+}
+
+/// Starts the runners once the log is claimed, and again when the settings have changed.
+async fn dispatch(mut dispatch: Dispatch, stop: CancellationToken) -> Result<()> {
+    let Some(epoch) = claimed(dispatch.shared.standing.subscribe(), &stop).await else { return Ok(()) };
+    let (states, seen) = watch::channel(switchboard::States::default());
+    let mut switchboard = JoinSet::new();
+    let link = dispatch.shared.link.clone();
+    switchboard.spawn(switchboard::follow(link, states, Arc::clone(&dispatch.shared.metrics), stop.clone()));
+    loop {
+        let generation = stop.child_token();
+        let settings = Arc::clone(&dispatch.settings.borrow_and_update());
+        dispatch.start(&settings, epoch, &seen, &generation);
+        let outcome = tokio::select! {
+            ended = first_runner_end(&mut dispatch.tasks) => ended,
+            changed = dispatch.settings.changed() => changed.map_err(|_| Fault::permanent("nobody holds the settings")),
+            () = stop.cancelled() => Ok(()),
+        };
+        generation.cancel();
+        dispatch.join().await?;
+        outcome?;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        tracing::info!("webhooks reloaded");
+    }
+}
+
+/// Waits for the stream to run; gives the epoch.
+async fn claimed(mut standing: watch::Receiver<Standing>, stop: &CancellationToken) -> Option<i64> {
+    loop {
+        if let Standing::Streaming { epoch } = *standing.borrow_and_update() {
+            return Some(epoch);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            changed = standing.changed() => changed.ok()?,
+        }
+    }
+}
+
+impl Dispatch {
+    fn start(
+        &mut self,
+        settings: &Settings,
+        epoch: i64,
+        states: &watch::Receiver<switchboard::States>,
+        stop: &CancellationToken,
+    ) {
+        let source: Arc<str> = Arc::from(settings.source.target.database.as_str());
+        for subscription in &settings.webhooks {
+            let runner = Runner {
+                subscription: subscription.clone(),
+                source: Arc::clone(&source),
+                tail: Arc::clone(&self.shared.tail),
+                link: self.shared.link.clone(),
+                epoch,
+                states: states.clone(),
+                metrics: Arc::clone(&self.shared.metrics),
+                stage: self.shared.health.stage(&subscription.name),
+            };
+            self.tasks.spawn(runner.run(stop.clone()));
+        }
+    }
+
+    async fn join(&mut self) -> Result<()> {
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) => tracing::warn!(error = %fault.cause(), "a webhook's runner did not end well"),
+                Err(error) => return Err(Fault::permanent("a webhook's runner broke").because(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a runner that ends by itself; for ever, if there are none.
+async fn first_runner_end(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
+    match tasks.join_next().await {
+        None => std::future::pending().await,
+        Some(Ok(Ok(()))) => Err(Fault::permanent("a webhook's runner ended by itself")),
+        Some(Ok(Err(fault))) => Err(fault),
+        Some(Err(error)) => Err(Fault::permanent("a webhook's runner broke").because(error)),
+    }
+}

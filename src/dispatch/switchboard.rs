@@ -1,0 +1,77 @@
+//! Which subscriptions are paused, and how many of their deliveries are dead: one look at the
+//! tables for all of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::event_log::Link;
+use crate::fault::Result;
+use crate::ops::metrics::{Metrics, WebhookLabel};
+use crate::wal::server_error::sql_fault;
+
+/// How often the tables are looked at.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// What the tables say of the subscriptions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct States(Arc<HashMap<String, State>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State {
+    paused: bool,
+    dead: i64,
+}
+
+impl States {
+    /// Whether a subscription is paused.
+    #[must_use]
+    pub fn is_paused(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|state| state.paused)
+    }
+}
+
+/// Follows the tables until asked to stop. A log that cannot be asked leaves the last answer.
+pub async fn follow(link: Link, states: watch::Sender<States>, metrics: Arc<Metrics>, stop: CancellationToken) {
+    loop {
+        match look(&link).await {
+            Ok(seen) => {
+                for (name, state) in seen.0.iter() {
+                    metrics.dead.get_or_create(&WebhookLabel { webhook: name.clone() }).set(state.dead);
+                }
+                states.send_if_modified(|known| {
+                    let changed = *known != seen;
+                    *known = seen;
+                    changed
+                });
+            }
+            Err(fault) => tracing::debug!(error = %fault.cause(), "cannot look at the subscriptions"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
+
+async fn look(link: &Link) -> Result<States> {
+    let fault = |error| sql_fault("cannot look at the subscriptions", error);
+    let connection = link.connection().await?;
+    let rows = connection
+        .query(
+            "select s.name, s.state = 'paused', \
+                    (select count(*) from rowhook.deliveries d where d.subscription = s.name and d.state = 'dead') \
+               from rowhook.subscriptions s",
+            &[],
+        )
+        .await
+        .map_err(fault)?;
+    let read = |row: &tokio_postgres::Row| -> Result<_, tokio_postgres::Error> {
+        Ok((row.try_get(0)?, State { paused: row.try_get(1)?, dead: row.try_get(2)? }))
+    };
+    let states: Result<HashMap<_, _>, _> = rows.iter().map(read).collect();
+    Ok(States(Arc::new(states.map_err(fault)?)))
+}

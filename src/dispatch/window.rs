@@ -1,0 +1,362 @@
+//! The events between a subscription's cursor and the point it has read to. Pure: it is told what
+//! happened and says what to do; it knows neither clock nor network nor database.
+//!
+//! Every event is *settled* (nothing of it has to be remembered but rows) or *held* (in memory, in
+//! its lane). The cursor stands before the oldest event that is held:
+//!
+//! ```text
+//!              ┌ not wanted ─────────────────────────────────▶ settled
+//!  offered ────┤
+//!              └ wanted ──▶ lane ──▶ in flight ──┬ 2xx ──────▶ settled
+//!                            ▲                   ├ given up ─▶ settled, row: dead
+//!                            └── quick retry ────┤
+//!                                                └ retry ────▶ settled, row: waiting;
+//!                                                              so is all that waits in its lane
+//! ```
+//!
+//! A lane's rows are read back from the log when their turn comes.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::Order;
+use super::lane::{Item, Lane, LaneKey, Progress, Retries, lane_key};
+use super::retry::Step;
+use crate::event::Event;
+use crate::event_log::deliveries::{DeliveryRow, Settlement};
+
+/// Events between cursor and reading point at the most: settled or not, each one is remembered.
+const SPAN: usize = 10_000;
+/// Bytes of held events at the most.
+const HELD_BYTES: usize = 16 << 20;
+/// Tries in memory before an event becomes a row, as long as they do not take long.
+const QUICK_TRIES: u32 = 3;
+/// The longest wait for a quick try.
+const QUICK_DELAY: Duration = Duration::from_secs(5);
+
+/// The window of one subscription.
+#[derive(Debug)]
+pub(super) struct Window {
+    order: Order,
+    cursor: i64,
+    /// For each event after the cursor that was offered: whether it is settled.
+    settled: VecDeque<bool>,
+    lanes: HashMap<LaneKey, Lane>,
+    ready: VecDeque<LaneKey>,
+    retries: Retries,
+    in_flight: usize,
+    held_bytes: usize,
+    parked: usize,
+    /// Events after the cursor that have a row from before a restart.
+    known: HashSet<i64>,
+    rows: HashMap<i64, Row>,
+    settled_since_flush: usize,
+}
+
+/// A row to write with the next flush.
+#[derive(Debug)]
+enum Row {
+    Keep(DeliveryRow),
+    Delete,
+}
+
+/// One attempt to make.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) lane: LaneKey,
+    pub(super) sequence_id: i64,
+    /// `None`: read it from the log.
+    pub(super) event: Option<Event>,
+    /// Number of this attempt, from 1.
+    pub(super) attempt: u32,
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// As the retry policy decided, with what was said at the attempt.
+    Decided(Step, String),
+    /// It does not count: the endpoint is down, or the attempt was not made.
+    NotCounted,
+}
+
+impl Window {
+    /// The window of a subscription whose row says `cursor`, with the rows of its deliveries.
+    /// `now` and `clock` are one instant.
+    pub(super) fn new(order: Order, cursor: i64, rows: Vec<DeliveryRow>, now: Instant, clock: Timestamp) -> Self {
+        let mut window = Self {
+            order,
+            cursor,
+            settled: VecDeque::new(),
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            retries: Retries::default(),
+            in_flight: 0,
+            held_bytes: 0,
+            parked: 0,
+            known: HashSet::new(),
+            rows: HashMap::new(),
+            settled_since_flush: 0,
+        };
+        for row in rows {
+            if row.sequence_id > cursor {
+                window.known.insert(row.sequence_id);
+            }
+            if !row.dead {
+                window.restore(row, now, clock);
+            }
+        }
+        window
+    }
+
+    fn restore(&mut self, row: DeliveryRow, now: Instant, clock: Timestamp) {
+        let key = LaneKey::from(row.lane.as_str());
+        let wait = row.due_at.map_or(Duration::ZERO, |due| Duration::try_from(due - clock).unwrap_or_default());
+        let lane = self.lanes.entry(key.clone()).or_default();
+        if lane.items.is_empty() {
+            lane.progress = Progress::Parked;
+            self.retries.push(now + wait, key);
+        }
+        lane.items.push_back(Item {
+            sequence_id: row.sequence_id,
+            event_id: row.event_id,
+            attempts: u32::try_from(row.attempts).unwrap_or(0),
+            event: None,
+            has_row: true,
+        });
+        self.parked += 1;
+    }
+
+    /// The newest event that was offered.
+    pub(super) fn read_to(&self) -> i64 {
+        self.cursor.saturating_add(i64::try_from(self.settled.len()).unwrap_or(i64::MAX))
+    }
+
+    /// Every event up to it is settled.
+    pub(super) fn cursor(&self) -> i64 {
+        self.cursor
+    }
+
+    /// Deliveries that have a row and wait.
+    pub(super) fn parked(&self) -> usize {
+        self.parked
+    }
+
+    /// Requests in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// How many more events may be offered.
+    pub(super) fn room(&self) -> usize {
+        if self.held_bytes >= HELD_BYTES { 0 } else { SPAN.saturating_sub(self.settled.len()) }
+    }
+
+    /// Takes the next event of the log in. Events must come in order; ids that are skipped are
+    /// gone from the log and count as settled.
+    pub(super) fn offer(&mut self, event: Event, wanted: bool) {
+        while self.read_to() + 1 < event.sequence_id {
+            self.settled.push_back(true);
+        }
+        let known = self.known.remove(&event.sequence_id);
+        if event.sequence_id != self.read_to() + 1 {
+            return;
+        }
+        let settled = !wanted || known;
+        self.settled.push_back(settled);
+        if settled {
+            self.settled_since_flush += 1;
+        } else {
+            self.admit(event);
+        }
+        self.advance();
+    }
+
+    fn admit(&mut self, event: Event) {
+        let key = lane_key(self.order, &event);
+        let mut item = Item {
+            sequence_id: event.sequence_id,
+            event_id: event.event_id,
+            attempts: 0,
+            has_row: false,
+            event: Some(event),
+        };
+        let lane = self.lanes.entry(key.clone()).or_default();
+        let parked = lane.progress == Progress::Parked;
+        if lane.items.is_empty() {
+            self.ready.push_back(key.clone());
+        }
+        self.held_bytes += item.bytes();
+        if parked {
+            // It waits behind a parked one, so it waits as a row, too.
+            self.held_bytes -= item.bytes();
+            item.event = None;
+            item.has_row = true;
+            self.parked += 1;
+            self.rows.insert(item.sequence_id, Row::Keep(item.row(&key, None, None)));
+            mark(&mut self.settled, self.cursor, item.sequence_id);
+            self.settled_since_flush += 1;
+        }
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.items.push_back(item);
+        }
+    }
+
+    /// The next attempt to make, if fewer than `limit` are in flight.
+    pub(super) fn next(&mut self, now: Instant, limit: usize) -> Option<Job> {
+        while let Some(key) = self.retries.pop_due(now) {
+            self.make_ready(key);
+        }
+        if self.in_flight >= limit {
+            return None;
+        }
+        loop {
+            let key = self.ready.pop_front()?;
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+            let Some(item) = lane.items.front() else { continue };
+            lane.progress = Progress::InFlight;
+            self.in_flight += 1;
+            return Some(Job {
+                sequence_id: item.sequence_id,
+                event: item.event.clone(),
+                attempt: item.attempts + 1,
+                lane: key,
+            });
+        }
+    }
+
+    fn make_ready(&mut self, key: LaneKey) {
+        if let Some(lane) = self.lanes.get_mut(&key)
+            && matches!(lane.progress, Progress::Waiting | Progress::Parked)
+        {
+            lane.progress = Progress::Ready;
+            self.ready.push_back(key);
+        }
+    }
+
+    /// When the next retry is due.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        self.retries.next()
+    }
+
+    /// Takes the fate of an attempt. `now` and `clock` are one instant.
+    pub(super) fn finished(&mut self, key: &LaneKey, fate: Fate, now: Instant, clock: Timestamp) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        match fate {
+            Fate::Decided(Step::Settle, _) => self.done(key, None),
+            Fate::Decided(Step::Dead { reason }, said) => self.done(key, Some(format!("{reason}; last: {said}"))),
+            Fate::Decided(Step::Retry { after }, said) => self.retry(key, after, &said, now, clock),
+            Fate::Decided(Step::Pause { .. }, _) | Fate::NotCounted => {
+                if let Some(lane) = self.lanes.get_mut(key) {
+                    lane.progress = Progress::Ready;
+                    self.ready.push_front(key.clone());
+                }
+            }
+        }
+        self.advance();
+    }
+
+    /// The head of a lane is settled for good; `dead` says why it was given up.
+    fn done(&mut self, key: &LaneKey, dead: Option<String>) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        let Some(item) = lane.items.pop_front() else { return };
+        if lane.items.is_empty() {
+            self.lanes.remove(key);
+        } else {
+            lane.progress = Progress::Ready;
+            self.ready.push_back(key.clone());
+        }
+        self.held_bytes = self.held_bytes.saturating_sub(item.bytes());
+        if item.has_row {
+            self.parked = self.parked.saturating_sub(1);
+        }
+        if let Some(reason) = dead {
+            let row = DeliveryRow { dead: true, ..item.counted().row(key, None, Some(reason)) };
+            self.rows.insert(item.sequence_id, Row::Keep(row));
+        } else if item.has_row {
+            self.rows.insert(item.sequence_id, Row::Delete);
+        }
+        self.settled_since_flush += 1;
+        mark(&mut self.settled, self.cursor, item.sequence_id);
+    }
+
+    fn retry(&mut self, key: &LaneKey, after: Duration, said: &str, now: Instant, clock: Timestamp) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        let Some(head) = lane.items.front_mut() else { return };
+        head.attempts += 1;
+        self.retries.push(now + after, key.clone());
+        if head.attempts < QUICK_TRIES && after <= QUICK_DELAY && head.event.is_some() {
+            lane.progress = Progress::Waiting;
+            return;
+        }
+        lane.progress = Progress::Parked;
+        let due = clock.checked_add(after).unwrap_or(Timestamp::MAX);
+        for (place, item) in lane.items.iter_mut().enumerate() {
+            self.held_bytes = self.held_bytes.saturating_sub(item.bytes());
+            item.event = None;
+            self.parked += usize::from(!item.has_row);
+            let (due, said) = if place == 0 { (Some(due), Some(said.to_owned())) } else { (None, None) };
+            if place == 0 || !item.has_row {
+                self.rows.insert(item.sequence_id, Row::Keep(item.row(key, due, said)));
+                self.settled_since_flush += 1;
+            }
+            item.has_row = true;
+            mark(&mut self.settled, self.cursor, item.sequence_id);
+        }
+    }
+
+    /// Gives rows to held events, oldest first, so that the cursor can pass them: a few slow ones
+    /// must not keep thousands of others waiting. They stay in memory and in flight.
+    pub(super) fn relieve(&mut self) {
+        let horizon = self.cursor.saturating_add(i64::try_from(SPAN / 2).unwrap_or(0));
+        for (key, lane) in &mut self.lanes {
+            for item in lane.items.iter_mut().filter(|item| !item.has_row && item.sequence_id <= horizon) {
+                item.has_row = true;
+                self.parked += 1;
+                self.settled_since_flush += 1;
+                self.rows.insert(item.sequence_id, Row::Keep(item.row(key, None, None)));
+                mark(&mut self.settled, self.cursor, item.sequence_id);
+            }
+        }
+        self.advance();
+    }
+
+    /// Whether a flush has something to say, and how much.
+    pub(super) fn unflushed(&self) -> usize {
+        self.settled_since_flush
+    }
+
+    /// Takes what the next flush has to write.
+    pub(super) fn settlement(&mut self) -> Settlement {
+        self.settled_since_flush = 0;
+        let mut settlement = Settlement { cursor: self.cursor, ..Settlement::default() };
+        for (sequence_id, row) in self.rows.drain() {
+            match row {
+                Row::Keep(row) => settlement.kept.push(row),
+                Row::Delete => settlement.done.push(sequence_id),
+            }
+        }
+        settlement
+    }
+
+    fn advance(&mut self) {
+        while self.settled.front() == Some(&true) {
+            self.settled.pop_front();
+            self.cursor += 1;
+        }
+    }
+}
+
+fn mark(settled: &mut VecDeque<bool>, cursor: i64, sequence_id: i64) {
+    let place = usize::try_from(sequence_id - cursor - 1).ok();
+    if let Some(flag) = place.and_then(|place| settled.get_mut(place)) {
+        *flag = true;
+    }
+}
+
+#[cfg(test)]
+#[path = "window_tests.rs"]
+mod tests;

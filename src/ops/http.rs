@@ -1,0 +1,67 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::health::Health;
+use super::metrics::Metrics;
+use super::settings::Api;
+use crate::fault::{Fault, Result};
+
+/// Takes the address.
+///
+/// # Errors
+/// Settings, if it cannot be had.
+pub async fn bind(api: &Api) -> Result<TcpListener> {
+    TcpListener::bind(api.listen).await.map_err(|error| {
+        Fault::settings(format!("cannot listen on {} (api.listen)", api.listen))
+            .because(error)
+            .next_step("choose a free address, or switch the API off with `listen = \"\"`")
+    })
+}
+
+#[derive(Clone)]
+struct Shown {
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+}
+
+/// Serves until asked to stop.
+///
+/// # Errors
+/// Permanent, if the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> Result<()> {
+    let router = Router::new()
+        .route("/healthz", get(|State(shown): State<Shown>| async move { answer(shown.health.alive()) }))
+        .route("/readyz", get(|State(shown): State<Shown>| async move { answer(shown.health.ready()) }))
+        .route("/metrics", get(|State(shown): State<Shown>| async move { page(&shown.metrics) }))
+        .with_state(Shown { health, metrics });
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+        .map_err(|error| Fault::permanent("the HTTP listener failed").because(error))
+}
+
+fn answer(state: Result<(), String>) -> (StatusCode, String) {
+    match state {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+fn page(metrics: &Metrics) -> Response {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], metrics.text()).into_response()
+}

@@ -1,0 +1,163 @@
+//! Recurring chores beside the data's way: measure the slot, take in new tables, drop what is old.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::metrics::{Metrics, age};
+use super::settings::Settings;
+use crate::capture::{Standing, tables};
+use crate::event::Capture;
+use crate::event_log::{Link, retention};
+use crate::fault::{Fault, Kind, Result};
+use crate::wal::{Source, slot};
+
+/// How often the slot is measured.
+const SLOT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often old segments are looked for.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Waits; `false` if asked to stop.
+async fn pause(interval: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(interval) => true,
+    }
+}
+
+/// Measures what the slot holds back, and warns at half of the WAL budget and at all of it.
+///
+/// # Errors
+/// None; what cannot be measured is measured again later.
+pub async fn watch_slot(source: Source, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<()> {
+    let link = Link::new(&source.target, "rowhook watch");
+    let mut level = Level::Fine;
+    while pause(SLOT_INTERVAL, &stop).await {
+        let measured = async { slot::retained(&link.connection().await?, &source.slot).await };
+        let Ok(Some(retained)) = measured.await else { continue };
+        metrics.slot_wal_bytes.set(retained.held_bytes);
+        metrics.source_lag_bytes.set(retained.lag_bytes);
+        metrics.source_lag_seconds.set(lag_seconds(&metrics, retained.lag_bytes));
+        let now = Level::of(retained.held_bytes, source.wal_budget);
+        if now != level {
+            now.tell(&source, retained.held_bytes);
+            level = now;
+        }
+    }
+    Ok(())
+}
+
+/// Age of the newest logged transaction, if there is more to read than a quiet server writes.
+fn lag_seconds(metrics: &Metrics, lag_bytes: u64) -> f64 {
+    /// Positions with nothing to log are confirmed in steps of this size.
+    const QUIET: u64 = 1 << 20;
+    let newest = metrics.newest_commit.load(Ordering::Relaxed);
+    if lag_bytes <= QUIET || newest == 0 { 0.0 } else { age(newest).as_secs_f64() }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Fine,
+    Half,
+    Over,
+}
+
+impl Level {
+    fn of(held: u64, budget: u64) -> Self {
+        match held {
+            held if held >= budget => Self::Over,
+            held if held >= budget / 2 => Self::Half,
+            _ => Self::Fine,
+        }
+    }
+
+    fn tell(self, source: &Source, held: u64) {
+        let (slot, held, budget) = (&source.slot, ByteSize(held), ByteSize(source.wal_budget));
+        match self {
+            Self::Fine => tracing::info!(%slot, %held, %budget, "the slot holds back less than half of its WAL budget again"),
+            Self::Half => tracing::warn!(%slot, %held, %budget, "the slot holds back more than half of its WAL budget"),
+            Self::Over => tracing::error!(%slot, %held, %budget, "the slot holds back more than its WAL budget: the source's disk is at risk"),
+        }
+    }
+}
+
+/// Looks for new tables that match, and adds them to the publication. Only while this instance
+/// streams: a standby changes nothing.
+///
+/// # Errors
+/// Settings, if new tables make resource names ambiguous; permanent, if the publication is gone.
+pub async fn follow_tables(
+    source: Source,
+    capture: Arc<Capture>,
+    standing: watch::Receiver<Standing>,
+    stop: CancellationToken,
+) -> Result<()> {
+    let link = Link::new(&source.target, "rowhook tables");
+    let mut last = None;
+    while pause(source.table_refresh, &stop).await {
+        if !matches!(*standing.borrow(), Standing::Streaming { .. }) {
+            continue;
+        }
+        let refreshed = async { tables::refresh(&link.connection().await?, &source, &capture).await };
+        match refreshed.await {
+            Ok(refreshed) => {
+                last = None;
+                for table in refreshed.joined {
+                    tracing::info!(%table, "a new table matches and is captured from now on");
+                }
+            }
+            Err(fault) if fault.kind() == Kind::Permanent && publication_is_gone(&fault) => return Err(fault),
+            Err(fault) => once(&mut last, &fault),
+        }
+    }
+    Ok(())
+}
+
+fn publication_is_gone(fault: &Fault) -> bool {
+    fault.cause().contains("does not exist")
+}
+
+/// A chore that fails again and again says so once.
+fn once(last: &mut Option<String>, fault: &Fault) {
+    let cause = fault.cause();
+    if last.as_deref() != Some(&cause) {
+        tracing::warn!(error = %cause, "cannot take in new tables");
+    }
+    *last = Some(cause);
+}
+
+/// Drops segments that are older than the retention and settled everywhere.
+///
+/// # Errors
+/// None; what cannot be dropped is dropped later.
+pub async fn drop_old(
+    settings: Arc<Settings>,
+    link: Link,
+    standing: watch::Receiver<Standing>,
+    stop: CancellationToken,
+) -> Result<()> {
+    let Some(retention) = settings.log.retention else {
+        stop.cancelled().await;
+        return Ok(());
+    };
+    let subscriptions: Vec<&str> = settings.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+    loop {
+        if matches!(*standing.borrow(), Standing::Streaming { .. }) {
+            let dropped = async {
+                retention::drop_old_segments(&link.connection().await?, retention, &subscriptions).await
+            };
+            match dropped.await {
+                Ok(dropped) if dropped.is_empty() => {}
+                Ok(dropped) => tracing::info!(segments = ?dropped, "dropped old segments of the log"),
+                Err(fault) => tracing::warn!(error = %fault.cause(), "cannot drop old segments of the log"),
+            }
+        }
+        if !pause(RETENTION_INTERVAL, &stop).await {
+            return Ok(());
+        }
+    }
+}
