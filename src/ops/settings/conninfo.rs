@@ -15,6 +15,9 @@ use crate::secret::Secret;
 use crate::wal::TlsMode;
 use parts::Parts;
 
+/// Stands where a password was.
+const REDACTED: &str = "[redacted]";
+
 /// What a connection string says. Absent is what it does not say.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnInfo {
@@ -72,25 +75,24 @@ pub(crate) fn parse(text: &str) -> Result<ConnInfo, String> {
 
 /// The connection string as it may be shown.
 pub(crate) fn redacted(text: &str) -> String {
-    const REDACTED: &str = "[redacted]";
     let Ok(mut parts) = Parts::of(text) else {
         return REDACTED.into();
     };
-    if let Some(base) = &mut parts.base {
-        if let Some((before, after)) = base.clone().rsplit_once('@') {
-            let start = before.find("://").map_or(0, |scheme| scheme + 3);
-            if let Some(colon) = before.get(start..).and_then(|rest| rest.find(':')) {
-                let user = before.get(..start + colon).unwrap_or_default();
-                *base = format!("{user}:{REDACTED}@{after}");
-            }
-        }
-    }
+    parts.base = parts.base.map(|base| redacted_login(&base).unwrap_or(base));
     for (key, value) in &mut parts.options {
         if key.contains("password") {
             *value = REDACTED.into();
         }
     }
     parts.assemble()
+}
+
+/// The part before the `?` with its password redacted; `None` if it has none.
+fn redacted_login(base: &str) -> Option<String> {
+    let (scheme, rest) = base.split_once("://")?;
+    let (login, host) = rest.split_once('@')?;
+    let (user, _) = login.split_once(':')?;
+    Some(format!("{scheme}://{user}:{REDACTED}@{host}"))
 }
 
 impl ConnInfo {
@@ -115,9 +117,10 @@ impl ConnInfo {
             | ("channel_binding", "disable" | "prefer")
             | ("load_balance_hosts", "disable")
             | ("target_session_attrs", "any" | "read-write" | "primary") => {}
+            // The value may be a secret: sslpassword, oauth_client_secret.
             _ => {
                 return Err(format!(
-                    "the option {key} = {value:?} is not supported; remove it"
+                    "the option {key} is not supported with this value; remove it"
                 ));
             }
         }
@@ -228,8 +231,10 @@ mod tests {
         assert!(cause("host=a,b").starts_with("names 2 hosts"));
         assert_eq!(
             cause("postgres://a/shop?channel_binding=require"),
-            "the option channel_binding = \"require\" is not supported; remove it"
+            "the option channel_binding is not supported with this value; remove it"
         );
+        assert!(!cause("postgres://a/shop?sslpassword=geheim").contains("geheim"));
+        assert_eq!(cause(" "), "is empty");
         assert!(cause("postgres://a/shop?sslmode=verify").starts_with("sslmode \"verify\" is not"));
         assert_eq!(
             cause("postgres://a:port/shop"),
@@ -246,10 +251,8 @@ mod tests {
                 "postgres://me:geheim@db/shop",
                 "postgres://me:[redacted]@db/shop",
             ),
-            (
-                "postgres://me:ge@heim@db/shop",
-                "postgres://me:[redacted]@db/shop",
-            ),
+            ("postgres://me:ge@heim@db/shop", "[redacted]"),
+            ("postgres://me:ge@h?ei=m@db/shop", "[redacted]"),
             ("postgres://me:ge?heim=1@db/shop", "[redacted]"),
             (
                 "postgres://db/shop?password=geheim",

@@ -31,7 +31,7 @@ pub(crate) fn overrides(
             Ok((key, shape)) => {
                 problems.written_in_variable(&key, variable);
                 if let Some(value) = problems.take(&key, read(text, shape)) {
-                    overrides.push((key, value));
+                    overrides.push((key, Value::new(None, value)));
                 }
             }
         }
@@ -42,63 +42,62 @@ pub(crate) fn overrides(
 /// Walks the schema along the parts of a variable's name.
 fn resolve<'a>(
     name: &str,
-    shape: Shape<'a>,
+    whole: Shape<'a>,
     problems: &Problems,
 ) -> Result<(String, Shape<'a>), String> {
     let mut key = String::new();
-    let mut shape = shape;
+    let mut shape = whole;
+    let mut read = PREFIX.to_owned();
     for part in name.split(SEPARATOR) {
-        let entry = shape.entry().zip(part.parse::<usize>().ok());
-        if let Some((child, index)) = entry {
-            let before = index
-                .checked_sub(1)
-                .map(|before| format!("{key}[{before}]"));
-            if before.is_some_and(|before| !problems.knows(&before)) {
-                return Err(format!(
-                    "there is no {key}[{}] before {key}[{index}]",
-                    index - 1
-                ));
-            }
-            key = format!("{key}[{index}]");
-            shape = child;
-            continue;
+        if let (Some(entry), Ok(index)) = (shape.entry(), part.parse()) {
+            key = entry_key(&key, index, problems)?;
+            shape = entry;
+        } else {
+            let name = part.to_lowercase();
+            shape = shape
+                .member(&name)
+                .filter(|_| !name.is_empty())
+                .ok_or_else(|| {
+                    let hint = near_miss(&name, shape.member_names());
+                    let hint = hint.map(|hint| format!("{read}{}", hint.to_uppercase()));
+                    unknown(hint.as_deref())
+                })?;
+            key = join(&key, &name);
         }
-        let part = part.to_lowercase();
-        let Some(child) = shape.member(&part).filter(|_| !part.is_empty()) else {
-            let hint = near_miss(&part, shape.member_names()).map(str::to_uppercase);
-            return Err(format!(
-                "{}: {}",
-                join(&key, &part),
-                unknown(hint.as_deref())
-            ));
-        };
-        key = join(&key, &part);
-        shape = child;
+        read = format!("{read}{part}{SEPARATOR}");
     }
     Ok((key, shape))
 }
 
-fn read(text: &str, shape: Shape<'_>) -> Result<Value, String> {
-    let value = |kind: ValueKind| Ok(Value::new(Some(&"the environment".to_owned()), kind));
+/// Entries can be added at a list's end only: a gap would be an entry that nobody wrote.
+fn entry_key(list: &str, index: usize, problems: &Problems) -> Result<String, String> {
+    match index.checked_sub(1) {
+        Some(before) if !problems.knows(&format!("{list}[{before}]")) => Err(format!(
+            "there is no {list}[{before}] before {list}[{index}]"
+        )),
+        _ => Ok(format!("{list}[{index}]")),
+    }
+}
+
+/// A text as the first of integer, number, text and list that may stand here and that it is.
+fn read(text: &str, shape: Shape<'_>) -> Result<ValueKind, String> {
     if let (true, Ok(number)) = (shape.takes("integer"), text.parse::<i64>()) {
         text.parse()
             .map_or(Ok(()), |number| shape.check_number(number))?;
-        return value(ValueKind::I64(number));
+        return Ok(ValueKind::I64(number));
     }
     if let (true, Ok(number)) = (shape.takes("number"), text.parse::<f64>()) {
         shape.check_number(number)?;
-        return value(ValueKind::Float(number));
+        return Ok(ValueKind::Float(number));
     }
     if shape.takes("string") {
         shape.check_word(text)?;
-        return value(ValueKind::String(text.into()));
+        return Ok(ValueKind::String(text.into()));
     }
     if shape.entry().is_some_and(|entry| entry.takes("string")) {
-        let entries = text
-            .split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty());
-        return value(ValueKind::Array(entries.map(Value::from).collect()));
+        let entries = text.split(',').map(str::trim);
+        let entries = entries.filter(|entry| !entry.is_empty());
+        return Ok(ValueKind::Array(entries.map(Value::from).collect()));
     }
     Err(format!("must be {}", shape.expected()))
 }

@@ -44,15 +44,15 @@ pub(crate) fn read(path: &Path, variables: &Environment) -> Result<(File, Proble
                 .next_step("give it at least: [source] url = \"postgres://…\""),
         );
     }
-    let config = merge(&text, overrides).map_err(|error| {
-        Fault::settings(format!("merging {name} and the environment")).because(error)
-    })?;
-    check_missing(&config, &schema, &mut problems);
+    let config = merge(&text, overrides);
+    if let Ok(config) = &config {
+        check_missing(config, &schema, &mut problems);
+    }
     if let Some(fault) = problems.fault() {
         return Err(fault);
     }
     let file = config
-        .try_deserialize()
+        .and_then(Config::try_deserialize)
         .map_err(|error| Fault::settings(format!("reading {name}")).because(error))?;
     Ok((file, problems))
 }

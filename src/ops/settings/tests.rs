@@ -1,5 +1,8 @@
 //! The whole way, from text to settings.
 
+mod refused_by_meaning;
+mod refused_by_schema;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -171,99 +174,6 @@ listen = ""
 }
 
 #[test]
-fn every_unknown_key_is_refused_with_its_line_and_a_near_miss() {
-    let text = r#"
-webhok = 1
-[source]
-url = "postgres://me@db/shop"
-tls = { mod = "require" }
-[[webhook]]
-name = "a"
-url = "http://a"
-concurency = 2
-retry.atempts = 3
-secret = { envv = "X" }
-"#;
-    assert_eq!(
-        cause(text),
-        "\
-5 problems in the settings:
-  rowhook.toml:2: webhok: unknown key; did you mean `webhook`?
-  rowhook.toml:5: source.tls.mod: unknown key; did you mean `mode`?
-  rowhook.toml:9: webhook[0].concurency: unknown key; did you mean `concurrency`?
-  rowhook.toml:10: webhook[0].retry.atempts: unknown key; did you mean `attempts`?
-  rowhook.toml:11: webhook[0].secret.envv: unknown key; did you mean `env`?"
-    );
-}
-
-#[test]
-fn a_wrong_type_or_word_is_refused_with_its_line() {
-    let text = source_and(
-        r#"
-password = 12345
-replica_identity = "ful"
-[[webhook]]
-name = "a"
-url = "http://a"
-events = ["*", 1]
-concurrency = 0
-order = true
-start = "later"
-retry = { multiplier = 0.5, attempts = 99999999999 }
-"#,
-    );
-    assert_eq!(
-        cause(&text),
-        "\
-8 problems in the settings:
-  rowhook.toml:4: source.password: must be a string or a table, found integer
-  rowhook.toml:5: source.replica_identity: \"ful\" is not one of \"full\", \"keep\"
-  rowhook.toml:9: webhook[0].events[1]: must be a string, found integer
-  rowhook.toml:10: webhook[0].concurrency: must be at least 1
-  rowhook.toml:11: webhook[0].order: must be a string, found boolean
-  rowhook.toml:12: webhook[0].start: \"later\" is not one of \"now\", \"beginning\"
-  rowhook.toml:13: webhook[0].retry.multiplier: must be at least 1
-  rowhook.toml:13: webhook[0].retry.attempts: must be at most 1000000"
-    );
-}
-
-#[test]
-fn a_missing_key_is_named() {
-    assert_eq!(
-        cause("[[webhook]]\nname = \"a\"\n"),
-        "\
-2 problems in the settings:
-  rowhook.toml: source.url: is missing and has no default
-  rowhook.toml:1: webhook[0].url: is missing and has no default"
-    );
-}
-
-#[test]
-fn broken_toml_is_refused_with_line_and_column() {
-    let cause = cause("[source]\nurl = \"postgres://\n");
-    assert!(cause.starts_with("rowhook.toml:2:"), "{cause}");
-    assert!(
-        cause.contains("not valid TOML: invalid basic string"),
-        "{cause}"
-    );
-}
-
-#[test]
-fn a_file_that_is_empty_or_not_there_is_named() {
-    let written = Written::new("\n");
-    assert!(
-        written
-            .cause(&[])
-            .starts_with("the settings file rowhook.toml is empty")
-    );
-    let url = ("ROWHOOK__SOURCE__URL", "postgres://me@db/shop");
-    assert!(written.load(&[url]).is_ok(), "the environment is enough");
-    std::fs::remove_file(written.path()).unwrap();
-    let cause = written.cause(&[]);
-    assert!(cause.starts_with("reading the settings file rowhook.toml: No such file"));
-}
-
-#[test]
 fn the_environment_goes_before_the_file_and_keeps_text_as_it_is() {
     let written = Written::new(&source_and(
         "[[webhook]]\nname = \"a\"\nurl = \"http://a\"\n",
@@ -288,111 +198,6 @@ fn the_environment_goes_before_the_file_and_keeps_text_as_it_is() {
 }
 
 #[test]
-fn a_problem_from_the_environment_names_the_variable() {
-    let written = Written::new(SOURCE);
-    assert_eq!(
-        written.cause(&[
-            ("ROWHOOK__LOG__SEGMENT_SIZE", "many"),
-            ("ROWHOOK__SOURCE__SLOTT", "x"),
-            ("ROWHOOK__WEBHOOK__3__URL", "x"),
-        ]),
-        "\
-3 problems in the settings:
-  environment variable ROWHOOK__LOG__SEGMENT_SIZE: log.segment_size: must be an integer
-  environment variable ROWHOOK__SOURCE__SLOTT: unknown key; did you mean `ROWHOOK__SOURCE__SLOT`?
-  environment variable ROWHOOK__WEBHOOK__3__URL: there is no webhook[2] before webhook[3]"
-    );
-    assert_eq!(
-        written.cause(&[("ROWHOOK__SOURCE__SLOT", "No")]),
-        "environment variable ROWHOOK__SOURCE__SLOT: source.slot: \"No\" cannot name a slot: \
-         1 to 63 characters of a-z, 0-9 and _"
-    );
-}
-
-#[test]
-fn everything_that_means_nothing_is_told_at_once() {
-    let text = r#"
-[source]
-url = "postgres://me@db/shop"
-password = { env = "NOT_SET" }
-wal_budget = "lots"
-tls = { cert_file = "${NOWHERE}/c.pem" }
-[capture]
-tables = ["!public.a"]
-[log]
-retention = "soon"
-tls = { mode = "require" }
-[[webhook]]
-name = "A"
-url = "ftp://a"
-headers = { Host = "x", Webhook-Id = "y", "b d" = "z", ok = "a\nb" }
-timeout = "0s"
-retry = { initial = "3h" }
-secret = {}
-[api]
-listen = "0.0.0.0:8655"
-"#;
-    let cause = cause(text);
-    for part in [
-        "16 problems",
-        ":4: source.password: environment variable NOT_SET is not set",
-        ":5: source.wal_budget: \"lots\" is not a size",
-        ":6: source.tls.cert_file: \"${NOWHERE}/c.pem\": environment variable NOWHERE is not set",
-        ":8: capture.tables: takes no table in",
-        ":10: log.retention: \"soon\" is not a duration",
-        ":11: log.tls: needs log.url",
-        ":13: webhook[0].name: \"A\" is not a name",
-        ":14: webhook[0].url: the scheme is \"ftp\"",
-        ":15: webhook[0].headers.Host: is set by rowhook",
-        ":15: webhook[0].headers.Webhook-Id: is set by rowhook",
-        ":15: webhook[0].headers.b d: is not an HTTP header name",
-        ":15: webhook[0].headers.ok: the value has a character",
-        ":16: webhook[0].timeout: must be longer than 0",
-        ":17: webhook[0].retry.max: 2h is less than initial = 3h",
-        ":18: webhook[0].secret: needs one of env and file",
-        ":20: api.listen: 0.0.0.0:8655 can be reached from other machines",
-    ] {
-        assert!(cause.contains(part), "{part:?} in {cause}");
-    }
-}
-
-#[test]
-fn rules_that_contradict_each_other_are_refused() {
-    let text = source_and(
-        r#"
-[[resource]]
-table = "public.a"
-key = ["id"]
-exclude = ["id", "x"]
-redact = { x = "mask" }
-[[resource]]
-table = "a"
-[[resource]]
-table = "crm.b"
-name = "a"
-[[webhook]]
-name = "w"
-url = "http://a"
-[[webhook]]
-name = "w"
-url = "http://me:geheim@a"
-"#,
-    );
-    let cause = cause(&text);
-    for part in [
-        ":7: resource[0].exclude: column \"id\" is part of the key",
-        ":8: resource[0].redact: column \"x\" is excluded as well",
-        ":10: resource[1].table: public.a has resource[0] already",
-        ":13: resource[2].name: resource[0] is named \"a\" already",
-        ":18: webhook[1].name: webhook[0] is named \"w\" already",
-        ":19: webhook[1].url: has a user or password in it",
-    ] {
-        assert!(cause.contains(part), "{part:?} in {cause}");
-    }
-    assert!(!cause.contains("geheim"));
-}
-
-#[test]
 fn libpq_s_variables_fill_what_the_url_leaves_out() {
     let written = Written::new("[source]\nurl = \"postgres://db\"\n");
     let environment = [("PGUSER", "app"), ("USER", "os"), ("PGPASSWORD", "pw")];
@@ -400,35 +205,6 @@ fn libpq_s_variables_fill_what_the_url_leaves_out() {
     assert_eq!(target.label(), "app@db:5432/app");
     assert_eq!(target.password.unwrap().expose(), "pw");
     assert!(written.cause(&[]).contains("source.url: names no user"));
-}
-
-#[test]
-fn there_is_no_tls_over_a_socket_and_no_certificate_without_its_key() {
-    let text = "[source]\nurl = \"host=/run/pg user=a sslmode=require\"";
-    assert!(cause(text).contains("source.tls.mode: there is no TLS over a Unix socket"));
-    let text = "[source]\nurl = \"host=db user=a sslcert=c.pem\"";
-    assert!(cause(text).contains("source.tls: a client certificate and its key go together"));
-}
-
-#[test]
-fn a_secret_file_is_trimmed_of_its_newline_and_must_hold_something() {
-    let written = Written::new(&source_and("password = { file = \"${DIR}/pw\" }\n"));
-    let directory = written.directory.path().display().to_string();
-    let environment = [("DIR", directory.as_str())];
-    assert!(
-        written
-            .cause(&environment)
-            .contains("source.password: reading pw: No such file")
-    );
-    std::fs::write(written.directory.path().join("pw"), "\n").unwrap();
-    assert!(
-        written
-            .cause(&environment)
-            .contains("source.password: pw is empty")
-    );
-    std::fs::write(written.directory.path().join("pw"), " x \r\n").unwrap();
-    let target = written.load(&environment).unwrap().source.target;
-    assert_eq!(target.password.unwrap().expose(), " x ");
 }
 
 #[test]

@@ -32,8 +32,13 @@ impl Parts {
             });
         }
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
-        if query.contains('@') && !base.contains('@') {
-            return Err("has a `?` before its `@`; write a `?` in a password as %3F, and an `@` in an option as %40".into());
+        // Else a part of the password could be taken for the host, which messages name.
+        if query.contains('@') || base.matches('@').count() > 1 {
+            return Err(
+                "has an `@` beside the one before the host; in a password or an option \
+                 write @ as %40, ? as %3F, / as %2F"
+                    .into(),
+            );
         }
         let options = query.split('&').filter(|option| !option.is_empty());
         Ok(Self {
