@@ -1,13 +1,55 @@
 //! The JSON Schema of the file: for editors, and for reading the file and the environment by it.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::file::File;
 
 /// The JSON Schema (draft 2020-12) of `rowhook.toml`.
 #[must_use]
 pub fn schema() -> Value {
-    schemars::schema_for!(File).to_value()
+    let mut schema = schemars::schema_for!(File).to_value();
+    adapt_to_toml(&mut schema);
+    schema
+}
+
+/// TOML has no null, so editors shall not offer one: what `Option` means is told by `required`.
+/// And a description is a sentence, not the lines of a doc comment.
+fn adapt_to_toml(schema: &mut Value) {
+    match schema {
+        Value::Array(schemas) => schemas.iter_mut().for_each(adapt_to_toml),
+        Value::Object(members) => {
+            if let Some(Value::String(description)) = members.get_mut("description") {
+                *description = description.replace('\n', " ");
+            }
+            for list in ["type", "anyOf"] {
+                drop_null(members, list);
+            }
+            members.values_mut().for_each(adapt_to_toml);
+        }
+        _ => {}
+    }
+}
+
+/// Takes null out of a list of alternatives; the last one left stands without the list.
+fn drop_null(members: &mut Map<String, Value>, list: &str) {
+    let Some(Value::Array(mut alternatives)) = members.get(list).cloned() else {
+        return;
+    };
+    alternatives.retain(|one| one != "null" && one.get("type") != Some(&"null".into()));
+    match (alternatives.as_slice(), list) {
+        ([Value::Object(only)], "anyOf") => {
+            members.remove(list);
+            for (name, value) in only {
+                members.entry(name).or_insert_with(|| value.clone());
+            }
+        }
+        ([only], _) => {
+            members.insert(list.into(), only.clone());
+        }
+        _ => {
+            members.insert(list.into(), alternatives.into());
+        }
+    }
 }
 
 /// A place in the schema: what may stand there.
@@ -138,10 +180,6 @@ impl<'a> Shape<'a> {
     }
 
     fn is(self, kind: &str) -> bool {
-        match self.node.get("type") {
-            Some(Value::String(name)) => name == kind,
-            Some(Value::Array(names)) => names.iter().any(|name| name == kind),
-            _ => false,
-        }
+        self.node.get("type").is_some_and(|name| name == kind)
     }
 }

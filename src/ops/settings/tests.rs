@@ -244,6 +244,9 @@ fn the_schema_has_descriptions_and_defaults() {
     let slot = &schema["$defs"]["Source"]["properties"]["slot"];
     assert_eq!(slot["description"], "The logical replication slot.");
     assert_eq!(slot["default"], "rowhook");
+    let text = schema.to_string();
+    assert!(!text.contains("\"null\""), "TOML has no null to offer");
+    assert!(!text.contains("\\n"), "descriptions are one line");
     let webhook = &schema["$defs"]["Webhook"];
     assert_eq!(webhook["additionalProperties"], false);
     assert_eq!(webhook["properties"]["concurrency"]["maximum"], 1024);
