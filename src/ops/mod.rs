@@ -1,9 +1,11 @@
 //! Beside the data's way: settings, commands, HTTP, metrics, logging, systemd.
 
+pub mod settings;
+pub mod commands;
 pub mod health;
 pub mod http;
+pub mod logging;
 pub mod metrics;
 pub mod pulse;
-pub mod settings;
 pub mod systemd;
 pub mod upkeep;

@@ -1,10 +1,30 @@
 //! What the user wrote (`file`), and what it means ([`Settings`]).
+//!
+//! [`load`] goes the whole way: the file and the environment are checked against the JSON Schema
+//! (`document`, `environment`), merged (`load`), and read strictly (`meaning`).
+
+mod file;
+mod schema;
+mod problem;
+mod document;
+mod environment;
+mod load;
+mod conninfo;
+mod meaning;
+mod show;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
+use std::path::Path;
+
+pub use schema::schema;
+pub use show::show;
 
 use crate::dispatch::Subscription;
 use crate::event::Capture;
 use crate::event_log::LogSettings;
+use crate::fault::Result;
 use crate::wal::Source;
 
 /// Everything the daemon has to know, checked.
@@ -27,4 +47,18 @@ pub struct Settings {
 pub struct Api {
     /// Where it listens. Loopback only, for now.
     pub listen: SocketAddr,
+}
+
+/// Loads the settings from the file and the process's environment.
+///
+/// # Errors
+/// Everything that is wrong with them, each with its place and key, in one fault of the settings.
+pub fn load(path: &Path) -> Result<Settings> {
+    load_with(path, &load::process_environment())
+}
+
+/// Loads the settings with this environment.
+fn load_with(path: &Path, environment: &load::Environment) -> Result<Settings> {
+    let (file, problems) = load::read(path, environment)?;
+    meaning::of(&file, problems, environment)
 }

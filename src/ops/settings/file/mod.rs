@@ -1,0 +1,140 @@
+//! The layer "what the user wrote": the keys of `rowhook.toml`, as they stand there.
+//!
+//! The doc comments of the fields are the descriptions in the JSON Schema, so they speak to the
+//! writer of the file. Durations and sizes stay text here; [`super::meaning`] reads them.
+
+mod secret_ref;
+mod source;
+mod webhook;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use secret_ref::{Connection, Place, SecretRef};
+pub(crate) use source::{ReplicaIdentity, Source, Tls, TlsMode};
+pub(crate) use webhook::{Format, Order, Retry, Secrets, Start, StartWord, Webhook};
+
+/// Settings of the rowhook daemon.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "rowhook.toml")]
+pub(crate) struct File {
+    /// The database whose changes are captured.
+    pub(crate) source: Source,
+    /// Which tables are captured.
+    #[serde(default)]
+    pub(crate) capture: Capture,
+    /// One table's differences from the defaults.
+    #[serde(default)]
+    pub(crate) resource: Vec<Resource>,
+    /// The event log.
+    #[serde(default)]
+    pub(crate) log: Log,
+    /// The receivers.
+    #[serde(default)]
+    pub(crate) webhook: Vec<Webhook>,
+    /// The HTTP side: health, readiness, metrics.
+    #[serde(default)]
+    pub(crate) api: Api,
+}
+
+/// Which tables are captured.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Capture {
+    /// Patterns such as "public.*", "*.orders", "!public.schema_migrations". The last one that
+    /// matches a table decides. Without a dot the schema is public.
+    pub(crate) tables: Vec<String>,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self {
+            tables: vec!["public.*".into()],
+        }
+    }
+}
+
+/// One table's differences from the defaults.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Resource {
+    /// The table, as "schema.table".
+    pub(crate) table: String,
+    /// The name in event types. Default: the table's name; outside schema public "schema.table".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// The columns that identify a row. Default: the primary key, else the replica identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<Vec<String>>,
+    /// Columns that never become part of an event.
+    #[serde(default)]
+    pub(crate) exclude: Vec<String>,
+    /// Columns whose values are replaced, by column name.
+    #[serde(default)]
+    pub(crate) redact: BTreeMap<String, Redaction>,
+}
+
+/// What stands in the place of a redacted value.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Redaction {
+    /// The SHA-256 of the value's text: equal values stay equal.
+    Hash,
+    /// "***".
+    Mask,
+}
+
+/// The event log.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// The database that holds the log: a libpq URL or keyword string. Default: the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<Connection>,
+    /// The password: text, { env = "NAME" } or { file = "path" }.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) password: Option<SecretRef>,
+    /// A file that holds the password. ${NAME} stands for an environment variable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) password_file: Option<String>,
+    /// TLS to the log database; what is set here overrides the URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<Tls>,
+    /// How long events are kept: a duration such as "90d", or "forever".
+    pub(crate) retention: String,
+    /// How many sequence ids one segment (partition) of the log holds. Advanced.
+    #[schemars(range(min = 1))]
+    pub(crate) segment_size: i64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            url: None,
+            password: None,
+            password_file: None,
+            tls: None,
+            retention: "90d".into(),
+            segment_size: 1_000_000,
+        }
+    }
+}
+
+/// The HTTP side: health, readiness, metrics.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Api {
+    /// Loopback address and port to listen on; "" switches it off.
+    pub(crate) listen: String,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8655".into(),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What the file means: every key read strictly, every problem collected.
+//!
+//! Each part is read to its end before a missing piece gives it up, so that one run tells all.
+
+mod capture;
+mod connection;
+mod place;
+mod source;
+mod units;
+mod webhook;
+
+use std::net::SocketAddr;
+
+use super::file::File;
+use super::load::Environment;
+use super::problem::Problems;
+use super::{Api, Settings};
+use crate::fault::{Fault, Result};
+
+/// Finds out what the file means.
+///
+/// # Errors
+/// Everything that is wrong, in one fault.
+pub(crate) fn of(file: &File, problems: Problems, environment: &Environment) -> Result<Settings> {
+    let mut reader = Reader {
+        environment,
+        problems,
+    };
+    let settings = reader.settings(file);
+    match (reader.problems.fault(), settings) {
+        (None, Some(settings)) => Ok(settings),
+        (Some(fault), _) => Err(fault),
+        (None, None) => Err(Fault::settings(
+            "the settings mean nothing, for no known reason",
+        )),
+    }
+}
+
+/// Reads keys; what is wrong gathers in `problems`. `None` always comes with a problem.
+struct Reader<'a> {
+    environment: &'a Environment,
+    problems: Problems,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self, file: &File) -> Option<Settings> {
+        let source = self.source(&file.source);
+        let capture = self.capture(&file.capture, &file.resource);
+        let log = self.log(&file.log, source.as_ref().map(|source| &source.target));
+        let webhooks = self.webhooks(&file.webhook);
+        let listen = self.problems.take("api.listen", listen(&file.api.listen));
+        Some(Settings {
+            source: source?,
+            capture: capture?,
+            log: log?,
+            webhooks: webhooks?,
+            api: listen?.map(|listen| Api { listen }),
+        })
+    }
+}
+
+/// Whoever reaches the HTTP side can read and command everything, and it does not ask who they are.
+fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address: SocketAddr = text.parse().map_err(|_| {
+        format!(
+            "{text:?} is not an address and a port, such as \"127.0.0.1:8655\" or \"[::1]:8655\""
+        )
+    })?;
+    if !address.ip().is_loopback() {
+        return Err(format!(
+            "{address} can be reached from other machines, and there is no authentication yet; \
+             listen on 127.0.0.1 or [::1], behind a proxy if need be"
+        ));
+    }
+    Ok(Some(address))
+}

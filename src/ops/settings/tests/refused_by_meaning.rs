@@ -1,0 +1,115 @@
+//! What has the right form and the wrong meaning.
+
+use super::{Written, cause, source_and};
+
+#[test]
+fn everything_that_means_nothing_is_told_at_once() {
+    let text = r#"
+[source]
+url = "postgres://me@db/shop"
+password = { env = "NOT_SET" }
+wal_budget = "lots"
+tls = { cert_file = "${NOWHERE}/c.pem" }
+[capture]
+tables = ["!public.a"]
+[log]
+retention = "soon"
+tls = { mode = "require" }
+[[webhook]]
+name = "A"
+url = "ftp://a"
+headers = { Host = "x", Webhook-Id = "y", "b d" = "z", ok = "a\nb" }
+timeout = "0s"
+retry = { initial = "3h" }
+secret = {}
+[api]
+listen = "0.0.0.0:8655"
+"#;
+    let cause = cause(text);
+    for part in [
+        "16 problems",
+        ":4: source.password: environment variable NOT_SET is not set",
+        ":5: source.wal_budget: \"lots\" is not a size",
+        ":6: source.tls.cert_file: \"${NOWHERE}/c.pem\": environment variable NOWHERE is not set",
+        ":8: capture.tables: takes no table in",
+        ":10: log.retention: \"soon\" is not a duration",
+        ":11: log.tls: needs log.url",
+        ":13: webhook[0].name: \"A\" is not a name",
+        ":14: webhook[0].url: the scheme is \"ftp\"",
+        ":15: webhook[0].headers.Host: is set by rowhook",
+        ":15: webhook[0].headers.Webhook-Id: is set by rowhook",
+        ":15: webhook[0].headers.b d: is not an HTTP header name",
+        ":15: webhook[0].headers.ok: the value has a character",
+        ":16: webhook[0].timeout: must be longer than 0",
+        ":17: webhook[0].retry.max: 2h is less than initial = 3h",
+        ":18: webhook[0].secret: needs one of env and file",
+        ":20: api.listen: 0.0.0.0:8655 can be reached from other machines",
+    ] {
+        assert!(cause.contains(part), "{part:?} in {cause}");
+    }
+}
+
+#[test]
+fn rules_that_contradict_each_other_are_refused() {
+    let text = source_and(
+        r#"
+[[resource]]
+table = "public.a"
+key = ["id"]
+exclude = ["id", "x"]
+redact = { x = "mask" }
+[[resource]]
+table = "a"
+[[resource]]
+table = "crm.b"
+name = "a"
+[[webhook]]
+name = "w"
+url = "http://a"
+[[webhook]]
+name = "w"
+url = "http://me:geheim@a"
+"#,
+    );
+    let cause = cause(&text);
+    for part in [
+        ":7: resource[0].exclude: column \"id\" is part of the key",
+        ":8: resource[0].redact: column \"x\" is excluded as well",
+        ":10: resource[1].table: public.a has resource[0] already",
+        ":13: resource[2].name: resource[0] is named \"a\" already",
+        ":18: webhook[1].name: webhook[0] is named \"w\" already",
+        ":19: webhook[1].url: has a user or password in it",
+    ] {
+        assert!(cause.contains(part), "{part:?} in {cause}");
+    }
+    assert!(!cause.contains("geheim"));
+}
+
+#[test]
+fn there_is_no_tls_over_a_socket_and_no_certificate_without_its_key() {
+    let text = "[source]\nurl = \"host=/run/pg user=a sslmode=require\"";
+    assert!(cause(text).contains("source.tls.mode: there is no TLS over a Unix socket"));
+    let text = "[source]\nurl = \"host=db user=a sslcert=c.pem\"";
+    assert!(cause(text).contains("source.tls: a client certificate and its key go together"));
+}
+
+#[test]
+fn a_secret_file_is_trimmed_of_its_newline_and_must_hold_something() {
+    let written = Written::new(&source_and("password = { file = \"${DIR}/pw\" }\n"));
+    let directory = written.directory.path().display().to_string();
+    let environment = [("DIR", directory.as_str())];
+    assert!(
+        written
+            .cause(&environment)
+            .contains("source.password: reading pw: No such file")
+    );
+    std::fs::write(written.directory.path().join("pw"), "\n").unwrap();
+    assert!(
+        written
+            .cause(&environment)
+            .contains("source.password: pw is empty")
+    );
+    std::fs::write(written.directory.path().join("pw"), " x \r\n").unwrap();
+    let target = written.load(&environment).unwrap().source.target;
+    assert_eq!(target.password.unwrap().expose(), " x ");
+}
