@@ -38,20 +38,53 @@ const STOP_BOUND: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// The fault that stopped it.
-pub async fn run(mut settings: watch::Receiver<Arc<Settings>>, stop: CancellationToken) -> Result<()> {
+pub async fn run(
+    mut settings: watch::Receiver<Arc<Settings>>,
+    stop: CancellationToken,
+) -> Result<()> {
     let initial = Arc::clone(&settings.borrow_and_update());
     let shared = Shared::new(&initial);
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
     if let Some(api) = &initial.api {
         let listener = http::bind(api).await?;
-        tasks.spawn(http::serve(listener, Arc::clone(&shared.health), Arc::clone(&shared.metrics), stop.clone()));
+        tasks.spawn(http::serve(
+            listener,
+            Arc::clone(&shared.health),
+            Arc::clone(&shared.metrics),
+            stop.clone(),
+        ));
     }
     tasks.spawn(capture(shared.capturer(&initial), stop.clone()));
-    tasks.spawn(dispatch(Dispatch { shared: shared.clone(), settings, tasks: JoinSet::new() }, stop.clone()));
-    tasks.spawn(upkeep::watch_slot(initial.source.clone(), Arc::clone(&shared.metrics), stop.clone()));
-    tasks.spawn(upkeep::follow_tables(initial.source.clone(), Arc::new(initial.capture.clone()), shared.standing.subscribe(), stop.clone()));
-    tasks.spawn(upkeep::drop_old(Arc::clone(&initial), shared.link.clone(), shared.standing.subscribe(), stop.clone()));
-    tasks.spawn(systemd::notify(Arc::clone(&shared.health), shared.standing.subscribe(), stop.clone()));
+    tasks.spawn(dispatch(
+        Dispatch {
+            shared: shared.clone(),
+            settings,
+            tasks: JoinSet::new(),
+        },
+        stop.clone(),
+    ));
+    tasks.spawn(upkeep::watch_slot(
+        initial.source.clone(),
+        Arc::clone(&shared.metrics),
+        stop.clone(),
+    ));
+    tasks.spawn(upkeep::follow_tables(
+        initial.source.clone(),
+        Arc::new(initial.capture.clone()),
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
+    tasks.spawn(upkeep::drop_old(
+        Arc::clone(&initial),
+        shared.link.clone(),
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
+    tasks.spawn(systemd::notify(
+        Arc::clone(&shared.health),
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
     let outcome = first_end(&mut tasks, &stop).await;
     stop.cancel();
     systemd::stopping();
@@ -94,7 +127,13 @@ impl Shared {
         let standing = watch::Sender::new(Standing::Connecting(None));
         let health = Arc::new(Health::new(Arc::clone(&metrics), standing.subscribe()));
         let link = Link::relaxed(&settings.log.target, "rowhook dispatch");
-        Self { metrics, tail, standing, health, link }
+        Self {
+            metrics,
+            tail,
+            standing,
+            health,
+            link,
+        }
     }
 
     fn capturer(&self, settings: &Settings) -> Capturer {
@@ -122,7 +161,9 @@ async fn capture(mut capturer: Capturer, stop: CancellationToken) -> Result<()> 
             Err(fault) => return Err(fault),
         };
         capturer.metrics.reconnects.inc();
-        capturer.standing.send_replace(Standing::Connecting(Some(fault.cause())));
+        capturer
+            .standing
+            .send_replace(Standing::Connecting(Some(fault.cause())));
         if began.elapsed() >= HEALTHY_SESSION {
             pause = FIRST_PAUSE;
         }
@@ -155,11 +196,18 @@ struct Dispatch {
 
 /// Starts the runners once the log is claimed, and again when the settings have changed.
 async fn dispatch(mut dispatch: Dispatch, stop: CancellationToken) -> Result<()> {
-    let Some(epoch) = claimed(dispatch.shared.standing.subscribe(), &stop).await else { return Ok(()) };
+    let Some(epoch) = claimed(dispatch.shared.standing.subscribe(), &stop).await else {
+        return Ok(());
+    };
     let (states, seen) = watch::channel(switchboard::States::default());
     let mut switchboard = JoinSet::new();
     let link = dispatch.shared.link.clone();
-    switchboard.spawn(switchboard::follow(link, states, Arc::clone(&dispatch.shared.metrics), stop.clone()));
+    switchboard.spawn(switchboard::follow(
+        link,
+        states,
+        Arc::clone(&dispatch.shared.metrics),
+        stop.clone(),
+    ));
     loop {
         let generation = stop.child_token();
         let settings = Arc::clone(&dispatch.settings.borrow_and_update());
@@ -220,8 +268,12 @@ impl Dispatch {
         while let Some(ended) = self.tasks.join_next().await {
             match ended {
                 Ok(Ok(())) => {}
-                Ok(Err(fault)) => tracing::warn!(error = %fault.cause(), "a webhook's runner did not end well"),
-                Err(error) => return Err(Fault::permanent("a webhook's runner broke").because(error)),
+                Ok(Err(fault)) => {
+                    tracing::warn!(error = %fault.cause(), "a webhook's runner did not end well")
+                }
+                Err(error) => {
+                    return Err(Fault::permanent("a webhook's runner broke").because(error));
+                }
             }
         }
         Ok(())

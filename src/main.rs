@@ -1,3 +1,17 @@
 //! The `rowhook` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use rowhook::ops::cli::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.run() {
+        Ok(code) => code,
+        Err(fault) => {
+            eprintln!("rowhook: {fault}");
+            ExitCode::from(fault.exit_code())
+        }
+    }
+}

@@ -23,7 +23,9 @@ const LONGEST: Duration = Duration::from_secs(300);
 #[must_use]
 pub(super) fn is_due(position: Lsn, acknowledged: Lsn, since: Duration) -> bool {
     let new = position.bytes_since(acknowledged);
-    (new >= MUCH && since >= SHORTEST) || (new >= SOME && since >= LONG) || (new > 0 && since >= LONGEST)
+    (new >= MUCH && since >= SHORTEST)
+        || (new >= SOME && since >= LONG)
+        || (new > 0 && since >= LONGEST)
 }
 
 #[cfg(test)]
@@ -41,7 +43,11 @@ mod tests {
             (MUCH, 0, false),
             (MUCH, 1, true),
         ] {
-            assert_eq!(is_due(Lsn(7 + bytes), Lsn(7), Duration::from_secs(seconds)), due, "{bytes} {seconds}");
+            assert_eq!(
+                is_due(Lsn(7 + bytes), Lsn(7), Duration::from_secs(seconds)),
+                due,
+                "{bytes} {seconds}"
+            );
         }
         assert!(!is_due(Lsn(1), Lsn(7), Duration::from_secs(1000)));
     }

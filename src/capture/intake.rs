@@ -72,7 +72,11 @@ impl Intake {
     /// cannot be asked.
     pub(super) async fn take(&mut self, received: Received) -> Result<()> {
         match received {
-            Received::Begin { commit_lsn, commit_time, xid } => self.begin(commit_lsn, commit_time, xid),
+            Received::Begin {
+                commit_lsn,
+                commit_time,
+                xid,
+            } => self.begin(commit_lsn, commit_time, xid),
             Received::Data(bytes) => self.data(&bytes).await?,
             Received::Commit { end_lsn } => self.commit(end_lsn),
             Received::LogicalMessage { .. } => {}
@@ -87,20 +91,34 @@ impl Intake {
 
     fn begin(&mut self, commit_lsn: Lsn, commit_time: i64, xid: u32) {
         self.running = Some(Running {
-            transaction: Transaction { commit_lsn, commit_time, xid },
+            transaction: Transaction {
+                commit_lsn,
+                commit_time,
+                xid,
+            },
             next_index: 0,
             already_logged: commit_lsn <= self.logged,
         });
     }
 
     fn commit(&mut self, end_lsn: Lsn) {
-        let Some(running) = self.running.take() else { return };
-        let Transaction { commit_lsn, commit_time, .. } = running.transaction;
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        let Transaction {
+            commit_lsn,
+            commit_time,
+            ..
+        } = running.transaction;
         // A transaction with nothing to log is only a position.
         if self.batch.at_boundary() && !self.batch.has_events() {
             self.position = self.position.max(end_lsn);
         } else {
-            self.batch.commit(TransactionEnd { commit_lsn, end_lsn, commit_time });
+            self.batch.commit(TransactionEnd {
+                commit_lsn,
+                end_lsn,
+                commit_time,
+            });
         }
     }
 
@@ -113,9 +131,9 @@ impl Intake {
         match message {
             Message::Relation(relation) => self.relation(&relation).await,
             Message::Change(change) => self.change(&change),
-            Message::Truncate { relations, .. } => {
-                relations.into_iter().try_for_each(|relation| self.push(relation, None))
-            }
+            Message::Truncate { relations, .. } => relations
+                .into_iter()
+                .try_for_each(|relation| self.push(relation, None)),
             // Begin, commit and logical messages come as such; names of types and origins are not
             // needed.
             Message::Begin { .. }
@@ -138,7 +156,8 @@ impl Intake {
             .filter(|oid| !self.types.knows(*oid))
             .collect();
         if !unknown.is_empty() {
-            self.types.learn(catalog::types(&self.catalogs, &unknown).await?);
+            self.types
+                .learn(catalog::types(&self.catalogs, &unknown).await?);
         }
         let primary_key = catalog::primary_key(&self.catalogs, relation.oid).await?;
         let rule = self.capture.rule(&relation.schema, &relation.name);
@@ -154,7 +173,9 @@ impl Intake {
     /// Adds the event of a row change; without one, of a TRUNCATE.
     fn push(&mut self, relation: u32, change: Option<&Change<'_>>) -> Result<()> {
         let Some(running) = &mut self.running else {
-            return Err(Fault::permanent("the replication stream brought a change outside of a transaction"));
+            return Err(Fault::permanent(
+                "the replication stream brought a change outside of a transaction",
+            ));
         };
         let index = running.next_index;
         running.next_index += 1;
@@ -172,16 +193,33 @@ impl Intake {
         };
         let draft = match change {
             Some(change) => self.drafter.draft(shape, &change.row).map_err(|error| {
-                Fault::permanent("the replication stream does not fit its own description").because(error)
+                Fault::permanent("the replication stream does not fit its own description")
+                    .because(error)
             })?,
             None => Draft::truncated(),
         };
-        let Transaction { commit_lsn, commit_time, .. } = running.transaction;
+        let Transaction {
+            commit_lsn,
+            commit_time,
+            ..
+        } = running.transaction;
         let event_id = self.ids.id(commit_time, commit_lsn, index);
-        self.batch.push(&running.transaction, index, event_id, shape, &draft, self.keep).map_err(|error| {
-            Fault::permanent(format!("a row of {}.{} cannot be logged", shape.schema, shape.table))
+        self.batch
+            .push(
+                &running.transaction,
+                index,
+                event_id,
+                shape,
+                &draft,
+                self.keep,
+            )
+            .map_err(|error| {
+                Fault::permanent(format!(
+                    "a row of {}.{} cannot be logged",
+                    shape.schema, shape.table
+                ))
                 .because(error)
                 .next_step("leave the column out with `exclude` in a [[resource]] for this table")
-        })
+            })
     }
 }

@@ -98,7 +98,11 @@ fn branch_point(history: &str, timeline: u32) -> Option<Lsn> {
     history.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         let left: u32 = words.next()?.parse().ok()?;
-        if left == timeline { words.next()?.parse().ok() } else { None }
+        if left == timeline {
+            words.next()?.parse().ok()
+        } else {
+            None
+        }
     })
 }
 
@@ -138,7 +142,11 @@ mod tests {
     }
 
     fn system(timeline: u32) -> System {
-        System { identifier: "7".into(), timeline, flushed: Lsn(200) }
+        System {
+            identifier: "7".into(),
+            timeline,
+            flushed: Lsn(200),
+        }
     }
 
     fn slot() -> Slot {
@@ -158,23 +166,81 @@ mod tests {
 
     #[test]
     fn a_slot_in_order_streams_and_a_taken_one_is_waited_for() {
-        assert_eq!(decided(&system(1), Some(&slot()), None).unwrap(), Resume::Stream);
-        let taken = Slot { active_pid: Some(42), ..slot() };
-        assert_eq!(decided(&system(1), Some(&taken), None).unwrap(), Resume::StandBy { pid: 42 });
+        assert_eq!(
+            decided(&system(1), Some(&slot()), None).unwrap(),
+            Resume::Stream
+        );
+        let taken = Slot {
+            active_pid: Some(42),
+            ..slot()
+        };
+        assert_eq!(
+            decided(&system(1), Some(&taken), None).unwrap(),
+            Resume::StandBy { pid: 42 }
+        );
     }
 
     #[test]
     fn every_possible_gap_stops_with_its_cause() {
-        let other = System { identifier: "8".into(), ..system(1) };
+        let other = System {
+            identifier: "8".into(),
+            ..system(1)
+        };
         let cases = [
             (decided(&other, Some(&slot()), None), "not the one"),
             (decided(&system(1), None, None), "is gone"),
-            (decided(&system(1), Some(&Slot { confirmed_lsn: Some(Lsn(101)), ..slot() }), None), "advanced it"),
-            (decided(&system(1), Some(&Slot { wal_status: Some("lost".into()), ..slot() }), None), "is lost"),
-            (decided(&system(1), Some(&Slot { plugin: Some("wal2json".into()), ..slot() }), None), "not ours"),
-            (decided(&system(1), Some(&Slot { database: Some("other".into()), ..slot() }), None), "not ours"),
-            (decided(&system(2), Some(&slot()), Some("1\t0/63\treason\n")), "left timeline 1 at 0/63"),
-            (decided(&system(2), Some(&slot()), Some("")), "unknown position"),
+            (
+                decided(
+                    &system(1),
+                    Some(&Slot {
+                        confirmed_lsn: Some(Lsn(101)),
+                        ..slot()
+                    }),
+                    None,
+                ),
+                "advanced it",
+            ),
+            (
+                decided(
+                    &system(1),
+                    Some(&Slot {
+                        wal_status: Some("lost".into()),
+                        ..slot()
+                    }),
+                    None,
+                ),
+                "is lost",
+            ),
+            (
+                decided(
+                    &system(1),
+                    Some(&Slot {
+                        plugin: Some("wal2json".into()),
+                        ..slot()
+                    }),
+                    None,
+                ),
+                "not ours",
+            ),
+            (
+                decided(
+                    &system(1),
+                    Some(&Slot {
+                        database: Some("other".into()),
+                        ..slot()
+                    }),
+                    None,
+                ),
+                "not ours",
+            ),
+            (
+                decided(&system(2), Some(&slot()), Some("1\t0/63\treason\n")),
+                "left timeline 1 at 0/63",
+            ),
+            (
+                decided(&system(2), Some(&slot()), Some("")),
+                "unknown position",
+            ),
         ];
         for (outcome, words) in cases {
             let fault = outcome.unwrap_err();
@@ -186,6 +252,14 @@ mod tests {
 
     #[test]
     fn a_promoted_standby_that_has_our_whole_history_is_the_source() {
-        assert_eq!(decided(&system(2), Some(&slot()), Some("1\t0/64\tno recovery target\n")).unwrap(), Resume::Stream);
+        assert_eq!(
+            decided(
+                &system(2),
+                Some(&slot()),
+                Some("1\t0/64\tno recovery target\n")
+            )
+            .unwrap(),
+            Resume::Stream
+        );
     }
 }

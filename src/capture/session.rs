@@ -14,7 +14,9 @@ use crate::event::{Capture, EventIds};
 use crate::event_log::{Checkpoint, Chunk, Durable, LogSettings, Tail, Writer, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
-use crate::wal::{Connection, DurablePosition as _, GatedSession, Lsn, Received, Source, Stream, slot::Slot};
+use crate::wal::{
+    Connection, DurablePosition as _, GatedSession, Lsn, Received, Source, Stream, slot::Slot,
+};
 
 /// Bytes of log rows at which a batch is full: then the stream waits, and a transaction that is
 /// still running is streamed on into the open COPY.
@@ -89,7 +91,11 @@ impl Capturer {
             return Ok(Ended::Stopped);
         };
         let writer = Writer::open(log, &checkpoint, self.log.segment_size).await?;
-        let ids = EventIds::new(&checkpoint.system_identifier, checkpoint.timeline, &checkpoint.database);
+        let ids = EventIds::new(
+            &checkpoint.system_identifier,
+            checkpoint.timeline,
+            &checkpoint.database,
+        );
         let intake = Intake::new(
             Arc::clone(&self.capture),
             control.clone(),
@@ -98,8 +104,11 @@ impl Capturer {
             checkpoint.next_sequence_id,
             self.keep,
         );
-        self.tail.publish(Vec::new(), 0, checkpoint.next_sequence_id - 1);
-        self.standing.send_replace(Standing::Streaming { epoch: checkpoint.epoch });
+        self.tail
+            .publish(Vec::new(), 0, checkpoint.next_sequence_id - 1);
+        self.standing.send_replace(Standing::Streaming {
+            epoch: checkpoint.epoch,
+        });
         let session = Session {
             log: writer.connection(),
             writer: Some(writer),
@@ -134,7 +143,13 @@ impl Capturer {
             let slot = Slot::read(&mut session, &self.source.slot).await?;
             belongs(&checkpoint, &self.source)?;
             let database = &self.source.target.database;
-            match resume::decide(&checkpoint, &system, slot.as_ref(), database, history.as_deref())? {
+            match resume::decide(
+                &checkpoint,
+                &system,
+                slot.as_ref(),
+                database,
+                history.as_deref(),
+            )? {
                 Resume::Stream => {
                     // Between the look and the start another instance may have taken the slot: then
                     // the start fails, which is transient, and the next session looks again.
@@ -172,7 +187,12 @@ impl Capturer {
     }
 
     /// Waits until the slot is free. `false` if asked to stop.
-    async fn stand_by(&self, pid: i32, control: &Connection, stop: &CancellationToken) -> Result<bool> {
+    async fn stand_by(
+        &self,
+        pid: i32,
+        control: &Connection,
+        stop: &CancellationToken,
+    ) -> Result<bool> {
         tracing::info!(slot = %self.source.slot, pid, "the slot is in use by another process: waiting as its standby");
         self.standing.send_replace(Standing::StandBy { pid });
         loop {
@@ -204,6 +224,10 @@ fn never_set_up() -> Fault {
 
 /// A log is written from one slot of one database.
 fn belongs(checkpoint: &Checkpoint, source: &Source) -> Result<()> {
+    if checkpoint.slot.is_empty() {
+        return Err(Fault::permanent("rowhook was torn down for this database")
+            .next_step("run `rowhook setup`"));
+    }
     if checkpoint.slot == source.slot && checkpoint.database == source.target.database {
         return Ok(());
     }
@@ -292,7 +316,9 @@ impl Session<'_> {
         if !due {
             return;
         }
-        let Some(mut writer) = self.writer.take() else { return };
+        let Some(mut writer) = self.writer.take() else {
+            return;
+        };
         let chunk = batch.take();
         self.appending = Some(Box::pin(async move {
             let outcome = writer.append(&chunk).await;
@@ -301,7 +327,10 @@ impl Session<'_> {
     }
 
     /// Takes an append's outcome: acknowledges what is durable and shows it to readers.
-    fn settle(&mut self, (writer, chunk, outcome): (Writer, Chunk, Result<Option<Durable>>)) -> Result<()> {
+    fn settle(
+        &mut self,
+        (writer, chunk, outcome): (Writer, Chunk, Result<Option<Durable>>),
+    ) -> Result<()> {
         self.appending = None;
         let durable = outcome?;
         self.writer = Some(writer);
@@ -315,7 +344,9 @@ impl Session<'_> {
         // What went in parts is not whole in memory; readers take it from the log.
         let whole = !std::mem::take(&mut self.partial);
         let events = if whole { chunk.events() } else { Vec::new() };
-        self.capturer.tail.publish(events, chunk.bytes(), chunk.last_sequence_id());
+        self.capturer
+            .tail
+            .publish(events, chunk.bytes(), chunk.last_sequence_id());
         self.capturer.metrics.logged(chunk.commit_time());
         Ok(())
     }

@@ -62,11 +62,15 @@ fn obstacle(table: &Table, capture: &Capture) -> Option<(&'static str, String)> 
             format!("alter table {quoted} set logged"),
         ));
     }
-    let key_by_rule = capture.rule(&table.schema, &table.name).is_some_and(|rule| rule.key.is_some());
+    let key_by_rule = capture
+        .rule(&table.schema, &table.name)
+        .is_some_and(|rule| rule.key.is_some());
     if table.primary_key.is_empty() && table.identity_key.is_empty() && !key_by_rule {
         return Some((
             "it has no primary key, so its rows have no resource id",
-            format!("alter table {quoted} add primary key (…), or name `key` columns in a [[resource]] for it"),
+            format!(
+                "alter table {quoted} add primary key (…), or name `key` columns in a [[resource]] for it"
+            ),
         ));
     }
     None
@@ -75,7 +79,11 @@ fn obstacle(table: &Table, capture: &Capture) -> Option<(&'static str, String)> 
 fn distinct_names(tables: &[Table], capture: &Capture) -> Result<()> {
     let mut seen: HashMap<String, &Table> = HashMap::new();
     for table in tables {
-        let name = resource_name(&table.schema, &table.name, capture.rule(&table.schema, &table.name));
+        let name = resource_name(
+            &table.schema,
+            &table.name,
+            capture.rule(&table.schema, &table.name),
+        );
         if let Some(other) = seen.insert(name.clone(), table) {
             return Err(Fault::settings(format!(
                 "tables {}.{} and {}.{} would both be resource \"{name}\"",
@@ -99,18 +107,29 @@ pub struct Refreshed {
 ///
 /// # Errors
 /// By the server's SQLSTATE; permanent if the publication is gone.
-pub async fn refresh(connection: &Connection, source: &Source, capture: &Capture) -> Result<Refreshed> {
+pub async fn refresh(
+    connection: &Connection,
+    source: &Source,
+    capture: &Capture,
+) -> Result<Refreshed> {
     let name = &source.publication;
     let Some(found) = publication::look_up(connection, name).await? else {
-        return Err(Fault::permanent(format!("publication \"{name}\" does not exist"))
-            .next_step("run `rowhook setup`; changes made while it was missing are not published"));
+        return Err(
+            Fault::permanent(format!("publication \"{name}\" does not exist")).next_step(
+                "run `rowhook setup`; changes made while it was missing are not published",
+            ),
+        );
     };
     let mut refreshed = Refreshed::default();
     if found.all_tables {
         return Ok(refreshed);
     }
     let survey = survey(publication::tables(connection, name).await?, capture)?;
-    for table in survey.captured.into_iter().filter(|table| !table.published && table.owned) {
+    for table in survey
+        .captured
+        .into_iter()
+        .filter(|table| !table.published && table.owned)
+    {
         let label = format!("{}.{}", table.schema, table.name);
         if source.replica_identity == ReplicaIdentity::Full && table.identity != 'f' {
             set_identity(connection, &table).await?;
@@ -118,7 +137,12 @@ pub async fn refresh(connection: &Connection, source: &Source, capture: &Capture
         connection
             .batch_execute(&publication::add_sql(name, std::slice::from_ref(&table)))
             .await
-            .map_err(|error| sql_fault(format!("cannot add {label} to publication \"{name}\""), error))?;
+            .map_err(|error| {
+                sql_fault(
+                    format!("cannot add {label} to publication \"{name}\""),
+                    error,
+                )
+            })?;
         refreshed.joined.push(label);
     }
     Ok(refreshed)
@@ -140,7 +164,13 @@ pub async fn set_identity(connection: &Connection, table: &Table) -> Result<()> 
         let _ = connection.batch_execute("rollback").await;
     }
     done.map_err(|error| {
-        sql_fault(format!("cannot set the replica identity of {}.{}", table.schema, table.name), error)
+        sql_fault(
+            format!(
+                "cannot set the replica identity of {}.{}",
+                table.schema, table.name
+            ),
+            error,
+        )
     })
 }
 
@@ -167,26 +197,57 @@ mod tests {
     }
 
     fn everything(resources: Vec<ResourceRule>) -> Capture {
-        let all = TablePattern { exclude: false, schema: "*".into(), table: "*".into() };
-        let named = TablePattern { exclude: false, schema: "public".into(), table: "named".into() };
-        Capture { tables: vec![all, named], resources }
+        let all = TablePattern {
+            exclude: false,
+            schema: "*".into(),
+            table: "*".into(),
+        };
+        let named = TablePattern {
+            exclude: false,
+            schema: "public".into(),
+            table: "named".into(),
+        };
+        Capture {
+            tables: vec![all, named],
+            resources,
+        }
     }
 
     #[test]
     fn what_cannot_be_captured_is_refused_with_a_reason_and_a_fix() {
-        let keyless = Table { primary_key: Vec::new(), ..table("public", "named") };
-        let unlogged = Table { persistence: 'u', ..table("public", "scratch") };
-        let part = Table { partition: true, ..table("public", "part") };
-        let survey = survey(vec![table("public", "posts"), keyless, unlogged, part], &everything(Vec::new())).unwrap();
+        let keyless = Table {
+            primary_key: Vec::new(),
+            ..table("public", "named")
+        };
+        let unlogged = Table {
+            persistence: 'u',
+            ..table("public", "scratch")
+        };
+        let part = Table {
+            partition: true,
+            ..table("public", "part")
+        };
+        let survey = survey(
+            vec![table("public", "posts"), keyless, unlogged, part],
+            &everything(Vec::new()),
+        )
+        .unwrap();
         assert_eq!(survey.captured.len(), 1);
-        let refused: Vec<_> = survey.refused.iter().map(|refusal| (refusal.table.as_str(), refusal.named)).collect();
+        let refused: Vec<_> = survey
+            .refused
+            .iter()
+            .map(|refusal| (refusal.table.as_str(), refusal.named))
+            .collect();
         assert_eq!(refused, [("public.named", true), ("public.scratch", false)]);
     }
 
     #[test]
     fn two_tables_never_share_a_resource() {
         let rule = ResourceRule {
-            table: TableName { schema: "sales".into(), name: "posts".into() },
+            table: TableName {
+                schema: "sales".into(),
+                name: "posts".into(),
+            },
             name: Some("posts".into()),
             key: None,
             exclude: Vec::new(),
@@ -196,6 +257,9 @@ mod tests {
         assert!(survey(tables(), &everything(Vec::new())).is_ok());
         let fault = survey(tables(), &everything(vec![rule])).unwrap_err();
         assert_eq!(fault.exit_code(), 78);
-        assert!(fault.cause().contains("public.posts and sales.posts"), "{fault}");
+        assert!(
+            fault.cause().contains("public.posts and sales.posts"),
+            "{fault}"
+        );
     }
 }

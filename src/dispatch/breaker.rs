@@ -45,7 +45,10 @@ pub(super) enum Breaker {
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self::Closed { failures: 0, last: None }
+        Self::Closed {
+            failures: 0,
+            last: None,
+        }
     }
 }
 
@@ -78,29 +81,41 @@ impl Breaker {
             Self::Closed { .. } => Self::default(),
             Self::Open { .. } => Self::Ramping { limit: 2 },
             Self::Ramping { limit } if limit.saturating_mul(2) >= concurrency => Self::default(),
-            Self::Ramping { limit } => Self::Ramping { limit: limit.saturating_mul(2) },
+            Self::Ramping { limit } => Self::Ramping {
+                limit: limit.saturating_mul(2),
+            },
         };
     }
 
     /// The endpoint did not take this event. `jitter` (0 to 1) keeps many senders apart.
     pub(super) fn failure(&mut self, sequence_id: i64, now: Instant, jitter: f64) {
         *self = match self {
-            Self::Closed { failures, last } if *last == Some(sequence_id) => {
-                Self::Closed { failures: *failures, last: *last }
-            }
-            Self::Closed { failures, .. } if *failures + 1 < FAILURES => {
-                Self::Closed { failures: *failures + 1, last: Some(sequence_id) }
-            }
+            Self::Closed { failures, last } if *last == Some(sequence_id) => Self::Closed {
+                failures: *failures,
+                last: *last,
+            },
+            Self::Closed { failures, .. } if *failures + 1 < FAILURES => Self::Closed {
+                failures: *failures + 1,
+                last: Some(sequence_id),
+            },
             Self::Closed { .. } | Self::Ramping { .. } => Self::open(now, PAUSE, jitter),
             // Requests from before it opened come back late; they are no probes.
-            Self::Open { until, pause } if now < *until => Self::Open { until: *until, pause: *pause },
-            Self::Open { pause, .. } => Self::open(now, pause.saturating_mul(2).min(LONGEST_PAUSE), jitter),
+            Self::Open { until, pause } if now < *until => Self::Open {
+                until: *until,
+                pause: *pause,
+            },
+            Self::Open { pause, .. } => {
+                Self::open(now, pause.saturating_mul(2).min(LONGEST_PAUSE), jitter)
+            }
         };
     }
 
     fn open(now: Instant, pause: Duration, jitter: f64) -> Self {
         // Between half of the pause and all of it.
-        Self::Open { until: now + pause.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0), pause }
+        Self::Open {
+            until: now + pause.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0),
+            pause,
+        }
     }
 }
 

@@ -64,7 +64,8 @@ impl Item {
     /// What it takes in memory, roughly.
     pub(super) fn bytes(&self) -> usize {
         let Some(event) = &self.event else { return 0 };
-        let json = |text: &Option<bytestring::ByteString>| text.as_ref().map_or(0, |text| text.len());
+        let json =
+            |text: &Option<bytestring::ByteString>| text.as_ref().map_or(0, |text| text.len());
         json(&event.record) + json(&event.previous) + json(&event.context) + 300
     }
 
@@ -79,7 +80,12 @@ impl Item {
         }
     }
 
-    pub(super) fn row(&self, lane: &LaneKey, due_at: Option<Timestamp>, reason: Option<String>) -> DeliveryRow {
+    pub(super) fn row(
+        &self,
+        lane: &LaneKey,
+        due_at: Option<Timestamp>,
+        reason: Option<String>,
+    ) -> DeliveryRow {
         DeliveryRow {
             sequence_id: self.sequence_id,
             event_id: self.event_id,

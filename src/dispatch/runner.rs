@@ -115,7 +115,13 @@ impl Runner {
         };
         let row = deliveries::register(&connection, name, start).await?;
         let rows = deliveries::unfinished(&connection, name).await?;
-        Ok(Window::new(self.subscription.order, row.cursor, rows, Instant::now(), Timestamp::now()))
+        Ok(Window::new(
+            self.subscription.order,
+            row.cursor,
+            rows,
+            Instant::now(),
+            Timestamp::now(),
+        ))
     }
 }
 
@@ -126,10 +132,15 @@ struct Labels {
 
 impl Labels {
     fn new(metrics: &Metrics, name: &str) -> Self {
-        let label = WebhookLabel { webhook: name.to_owned() };
+        let label = WebhookLabel {
+            webhook: name.to_owned(),
+        };
         // Shown as zero from the start, not from the first failure on.
         for outcome in ["delivered", "retried", "parked", "dead"] {
-            let _ = metrics.deliveries.get_or_create(&OutcomeLabel { webhook: name.to_owned(), outcome });
+            let _ = metrics.deliveries.get_or_create(&OutcomeLabel {
+                webhook: name.to_owned(),
+                outcome,
+            });
         }
         let _ = metrics.dead.get_or_create(&label);
         Self { label }
@@ -195,18 +206,33 @@ impl State {
     }
 
     fn paused(&self) -> bool {
-        self.pausing || self.runner.states.borrow().is_paused(&self.runner.subscription.name)
+        self.pausing
+            || self
+                .runner
+                .states
+                .borrow()
+                .is_paused(&self.runner.subscription.name)
     }
 
     /// The tables were looked at: from here on they say whether this subscription is paused.
     fn take_states(&mut self) {
-        if self.runner.states.borrow_and_update().is_paused(&self.runner.subscription.name) {
+        if self
+            .runner
+            .states
+            .borrow_and_update()
+            .is_paused(&self.runner.subscription.name)
+        {
             self.pausing = false;
         }
     }
 
     fn wakes_at(&self, now: Instant) -> Instant {
-        let known = [self.window.wakes_at(), self.breaker.wakes_at(), self.flush_due, self.resting_until];
+        let known = [
+            self.window.wakes_at(),
+            self.breaker.wakes_at(),
+            self.flush_due,
+            self.resting_until,
+        ];
         let next = known.into_iter().flatten().filter(|wake| *wake > now).min();
         next.unwrap_or(now + TURN).min(now + TURN)
     }
@@ -221,7 +247,10 @@ impl State {
             if *self.head.borrow_and_update() <= read_to {
                 return;
             }
-            let limit = self.window.room().min(PAGE.unsigned_abs().try_into().unwrap_or(usize::MAX));
+            let limit = self
+                .window
+                .room()
+                .min(PAGE.unsigned_abs().try_into().unwrap_or(usize::MAX));
             match self.runner.tail.after(read_to, limit) {
                 Some(events) => self.offer(events),
                 None if self.resting_until.is_some_and(|until| until > now) => return,
@@ -234,7 +263,11 @@ impl State {
         let link = self.runner.link.clone();
         self.reading = Some(Box::pin(async move {
             let connection = link.connection().await?;
-            let filter = read::Filter { after: Some(after), limit: PAGE, ..read::Filter::default() };
+            let filter = read::Filter {
+                after: Some(after),
+                limit: PAGE,
+                ..read::Filter::default()
+            };
             read::page(&connection, &filter).await
         }));
     }
@@ -270,7 +303,10 @@ impl State {
         while let Some(job) = self.window.next(now, limit) {
             let sender = Arc::clone(&self.sender);
             let link = self.runner.link.clone();
-            let (source, name) = (Arc::clone(&self.runner.source), self.runner.subscription.name.clone());
+            let (source, name) = (
+                Arc::clone(&self.runner.source),
+                self.runner.subscription.name.clone(),
+            );
             let format = self.runner.subscription.endpoint.format;
             self.jobs.spawn(async move {
                 let outcome = attempt(&sender, &link, &source, &name, format, &job).await;
@@ -280,18 +316,26 @@ impl State {
     }
 
     async fn take_attempt(&mut self, ended: Result<Attempt, tokio::task::JoinError>) -> Result<()> {
-        let Attempt { job, outcome } =
-            ended.map_err(|error| Fault::permanent("a delivery ended in the middle").because(error))?;
+        let Attempt { job, outcome } = ended
+            .map_err(|error| Fault::permanent("a delivery ended in the middle").because(error))?;
         let (now, clock) = (Instant::now(), Timestamp::now());
         let (outcome, created_at) = match outcome {
             Ok(Some(outcome)) => outcome,
             Ok(None) => {
-                let gone = Step::Dead { reason: "the event is no longer in the log".to_owned() };
-                self.window.finished(&job.lane, Fate::Decided(gone, "not sent".to_owned()), now, clock);
+                let gone = Step::Dead {
+                    reason: "the event is no longer in the log".to_owned(),
+                };
+                self.window.finished(
+                    &job.lane,
+                    Fate::Decided(gone, "not sent".to_owned()),
+                    now,
+                    clock,
+                );
                 return Ok(());
             }
             Err(fault) => {
-                self.window.finished(&job.lane, Fate::NotCounted, now, clock);
+                self.window
+                    .finished(&job.lane, Fate::NotCounted, now, clock);
                 return self.survive(fault);
             }
         };
@@ -310,7 +354,9 @@ impl State {
         let was_open = self.breaker.is_open();
         match verdict {
             Verdict::Retry { .. } => self.breaker.failure(job.sequence_id, now, rand::random()),
-            Verdict::Settled | Verdict::Dead { .. } => self.breaker.success(self.runner.subscription.concurrency.get()),
+            Verdict::Settled | Verdict::Dead { .. } => self
+                .breaker
+                .success(self.runner.subscription.concurrency.get()),
             Verdict::PauseSubscription { .. } => {}
         }
         self.tell_breaker(was_open, outcome);
@@ -318,7 +364,12 @@ impl State {
         if failed && self.breaker.is_open() {
             return Fate::NotCounted;
         }
-        let step = next_step(&self.runner.subscription.retry, job.attempt, verdict, rand::random());
+        let step = next_step(
+            &self.runner.subscription.retry,
+            job.attempt,
+            verdict,
+            rand::random(),
+        );
         Fate::Decided(step, outcome.to_string())
     }
 
@@ -337,7 +388,11 @@ impl State {
         let outcome = match fate {
             Fate::Decided(Step::Settle, _) => {
                 let latency = age(created_at).as_secs_f64();
-                self.runner.metrics.commit_to_delivered.get_or_create(&self.labels.label).observe(latency);
+                self.runner
+                    .metrics
+                    .commit_to_delivered
+                    .get_or_create(&self.labels.label)
+                    .observe(latency);
                 "delivered"
             }
             Fate::Decided(Step::Retry { .. }, _) => "retried",
@@ -348,7 +403,9 @@ impl State {
             Fate::Decided(Step::Pause { .. }, _) => "paused",
             Fate::NotCounted => "held",
         };
-        self.runner.metrics.attempt(&self.runner.subscription.name, outcome);
+        self.runner
+            .metrics
+            .attempt(&self.runner.subscription.name, outcome);
     }
 
     async fn pause(&mut self, reason: &str) -> Result<()> {
@@ -425,17 +482,30 @@ impl State {
             self.shown_cursor = self.window.cursor();
         }
         let (metrics, label) = (&self.runner.metrics, &self.labels.label);
-        metrics.subscription_lag.get_or_create(label).set(lag.max(0));
+        metrics
+            .subscription_lag
+            .get_or_create(label)
+            .set(lag.max(0));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        metrics.parked.get_or_create(label).set(count(self.window.parked()));
-        metrics.in_flight.get_or_create(label).set(count(self.window.in_flight()));
-        metrics.breaker_open.get_or_create(label).set(i64::from(self.breaker.is_open()));
+        metrics
+            .parked
+            .get_or_create(label)
+            .set(count(self.window.parked()));
+        metrics
+            .in_flight
+            .get_or_create(label)
+            .set(count(self.window.in_flight()));
+        metrics
+            .breaker_open
+            .get_or_create(label)
+            .set(i64::from(self.breaker.is_open()));
     }
 
     /// Lets requests in flight end within a bound, and saves what is settled.
     async fn finish(mut self) -> Result<()> {
         let deadline = Instant::now() + STOP_GRACE;
-        while let Ok(Some(attempt)) = tokio::time::timeout_at(deadline, self.jobs.join_next()).await {
+        while let Ok(Some(attempt)) = tokio::time::timeout_at(deadline, self.jobs.join_next()).await
+        {
             self.take_attempt(attempt).await?;
         }
         if let Some(flushing) = self.flushing.take() {
@@ -447,7 +517,13 @@ impl State {
         }
         let settlement = self.window.settlement();
         let connection = self.runner.link.connection().await?;
-        deliveries::settle(&connection, &self.runner.subscription.name, self.runner.epoch, &settlement).await
+        deliveries::settle(
+            &connection,
+            &self.runner.subscription.name,
+            self.runner.epoch,
+            &settlement,
+        )
+        .await
     }
 }
 
@@ -472,9 +548,15 @@ async fn attempt(
             &stored
         }
     };
-    let delivery = Delivery { id: delivery_id(event.event_id, name), attempt: job.attempt };
+    let delivery = Delivery {
+        id: delivery_id(event.event_id, name),
+        attempt: job.attempt,
+    };
     let body = render(event, source, name, &delivery, format);
-    Ok(Some((sender.send(event, &delivery, body).await, event.created_at)))
+    Ok(Some((
+        sender.send(event, &delivery, body).await,
+        event.created_at,
+    )))
 }
 
 /// Waits for a future that may not be there.

@@ -35,12 +35,22 @@ impl States {
 }
 
 /// Follows the tables until asked to stop. A log that cannot be asked leaves the last answer.
-pub async fn follow(link: Link, states: watch::Sender<States>, metrics: Arc<Metrics>, stop: CancellationToken) {
+pub async fn follow(
+    link: Link,
+    states: watch::Sender<States>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) {
     loop {
         match look(&link).await {
             Ok(seen) => {
                 for (name, state) in seen.0.iter() {
-                    metrics.dead.get_or_create(&WebhookLabel { webhook: name.clone() }).set(state.dead);
+                    metrics
+                        .dead
+                        .get_or_create(&WebhookLabel {
+                            webhook: name.clone(),
+                        })
+                        .set(state.dead);
                 }
                 states.send_if_modified(|known| {
                     let changed = *known != seen;
@@ -48,7 +58,9 @@ pub async fn follow(link: Link, states: watch::Sender<States>, metrics: Arc<Metr
                     changed
                 });
             }
-            Err(fault) => tracing::debug!(error = %fault.cause(), "cannot look at the subscriptions"),
+            Err(fault) => {
+                tracing::debug!(error = %fault.cause(), "cannot look at the subscriptions")
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -70,7 +82,13 @@ async fn look(link: &Link) -> Result<States> {
         .await
         .map_err(fault)?;
     let read = |row: &tokio_postgres::Row| -> Result<_, tokio_postgres::Error> {
-        Ok((row.try_get(0)?, State { paused: row.try_get(1)?, dead: row.try_get(2)? }))
+        Ok((
+            row.try_get(0)?,
+            State {
+                paused: row.try_get(1)?,
+                dead: row.try_get(2)?,
+            },
+        ))
     };
     let states: Result<HashMap<_, _>, _> = rows.iter().map(read).collect();
     Ok(States(Arc::new(states.map_err(fault)?)))

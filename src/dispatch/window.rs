@@ -86,7 +86,13 @@ pub(super) enum Fate {
 impl Window {
     /// The window of a subscription whose row says `cursor`, with the rows of its deliveries.
     /// `now` and `clock` are one instant.
-    pub(super) fn new(order: Order, cursor: i64, rows: Vec<DeliveryRow>, now: Instant, clock: Timestamp) -> Self {
+    pub(super) fn new(
+        order: Order,
+        cursor: i64,
+        rows: Vec<DeliveryRow>,
+        now: Instant,
+        clock: Timestamp,
+    ) -> Self {
         let mut window = Self {
             order,
             cursor,
@@ -114,7 +120,9 @@ impl Window {
 
     fn restore(&mut self, row: DeliveryRow, now: Instant, clock: Timestamp) {
         let key = LaneKey::from(row.lane.as_str());
-        let wait = row.due_at.map_or(Duration::ZERO, |due| Duration::try_from(due - clock).unwrap_or_default());
+        let wait = row.due_at.map_or(Duration::ZERO, |due| {
+            Duration::try_from(due - clock).unwrap_or_default()
+        });
         let lane = self.lanes.entry(key.clone()).or_default();
         if lane.items.is_empty() {
             lane.progress = Progress::Parked;
@@ -132,7 +140,8 @@ impl Window {
 
     /// The newest event that was offered.
     pub(super) fn read_to(&self) -> i64 {
-        self.cursor.saturating_add(i64::try_from(self.settled.len()).unwrap_or(i64::MAX))
+        self.cursor
+            .saturating_add(i64::try_from(self.settled.len()).unwrap_or(i64::MAX))
     }
 
     /// Every event up to it is settled.
@@ -152,7 +161,11 @@ impl Window {
 
     /// How many more events may be offered.
     pub(super) fn room(&self) -> usize {
-        if self.held_bytes >= HELD_BYTES { 0 } else { SPAN.saturating_sub(self.settled.len()) }
+        if self.held_bytes >= HELD_BYTES {
+            0
+        } else {
+            SPAN.saturating_sub(self.settled.len())
+        }
     }
 
     /// Takes the next event of the log in. Events must come in order; ids that are skipped are
@@ -196,7 +209,8 @@ impl Window {
             item.event = None;
             item.has_row = true;
             self.parked += 1;
-            self.rows.insert(item.sequence_id, Row::Keep(item.row(&key, None, None)));
+            self.rows
+                .insert(item.sequence_id, Row::Keep(item.row(&key, None, None)));
             mark(&mut self.settled, self.cursor, item.sequence_id);
             self.settled_since_flush += 1;
         }
@@ -215,8 +229,12 @@ impl Window {
         }
         loop {
             let key = self.ready.pop_front()?;
-            let Some(lane) = self.lanes.get_mut(&key) else { continue };
-            let Some(item) = lane.items.front() else { continue };
+            let Some(lane) = self.lanes.get_mut(&key) else {
+                continue;
+            };
+            let Some(item) = lane.items.front() else {
+                continue;
+            };
             lane.progress = Progress::InFlight;
             self.in_flight += 1;
             return Some(Job {
@@ -247,7 +265,9 @@ impl Window {
         self.in_flight = self.in_flight.saturating_sub(1);
         match fate {
             Fate::Decided(Step::Settle, _) => self.done(key, None),
-            Fate::Decided(Step::Dead { reason }, said) => self.done(key, Some(format!("{reason}; last: {said}"))),
+            Fate::Decided(Step::Dead { reason }, said) => {
+                self.done(key, Some(format!("{reason}; last: {said}")))
+            }
             Fate::Decided(Step::Retry { after }, said) => self.retry(key, after, &said, now, clock),
             Fate::Decided(Step::Pause { .. }, _) | Fate::NotCounted => {
                 if let Some(lane) = self.lanes.get_mut(key) {
@@ -261,8 +281,12 @@ impl Window {
 
     /// The head of a lane is settled for good; `dead` says why it was given up.
     fn done(&mut self, key: &LaneKey, dead: Option<String>) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
-        let Some(item) = lane.items.pop_front() else { return };
+        let Some(lane) = self.lanes.get_mut(key) else {
+            return;
+        };
+        let Some(item) = lane.items.pop_front() else {
+            return;
+        };
         if lane.items.is_empty() {
             self.lanes.remove(key);
         } else {
@@ -274,7 +298,10 @@ impl Window {
             self.parked = self.parked.saturating_sub(1);
         }
         if let Some(reason) = dead {
-            let row = DeliveryRow { dead: true, ..item.counted().row(key, None, Some(reason)) };
+            let row = DeliveryRow {
+                dead: true,
+                ..item.counted().row(key, None, Some(reason))
+            };
             self.rows.insert(item.sequence_id, Row::Keep(row));
         } else if item.has_row {
             self.rows.insert(item.sequence_id, Row::Delete);
@@ -283,9 +310,20 @@ impl Window {
         mark(&mut self.settled, self.cursor, item.sequence_id);
     }
 
-    fn retry(&mut self, key: &LaneKey, after: Duration, said: &str, now: Instant, clock: Timestamp) {
-        let Some(lane) = self.lanes.get_mut(key) else { return };
-        let Some(head) = lane.items.front_mut() else { return };
+    fn retry(
+        &mut self,
+        key: &LaneKey,
+        after: Duration,
+        said: &str,
+        now: Instant,
+        clock: Timestamp,
+    ) {
+        let Some(lane) = self.lanes.get_mut(key) else {
+            return;
+        };
+        let Some(head) = lane.items.front_mut() else {
+            return;
+        };
         head.attempts += 1;
         self.retries.push(now + after, key.clone());
         if head.attempts < QUICK_TRIES && after <= QUICK_DELAY && head.event.is_some() {
@@ -298,9 +336,14 @@ impl Window {
             self.held_bytes = self.held_bytes.saturating_sub(item.bytes());
             item.event = None;
             self.parked += usize::from(!item.has_row);
-            let (due, said) = if place == 0 { (Some(due), Some(said.to_owned())) } else { (None, None) };
+            let (due, said) = if place == 0 {
+                (Some(due), Some(said.to_owned()))
+            } else {
+                (None, None)
+            };
             if place == 0 || !item.has_row {
-                self.rows.insert(item.sequence_id, Row::Keep(item.row(key, due, said)));
+                self.rows
+                    .insert(item.sequence_id, Row::Keep(item.row(key, due, said)));
                 self.settled_since_flush += 1;
             }
             item.has_row = true;
@@ -311,13 +354,20 @@ impl Window {
     /// Gives rows to held events, oldest first, so that the cursor can pass them: a few slow ones
     /// must not keep thousands of others waiting. They stay in memory and in flight.
     pub(super) fn relieve(&mut self) {
-        let horizon = self.cursor.saturating_add(i64::try_from(SPAN / 2).unwrap_or(0));
+        let horizon = self
+            .cursor
+            .saturating_add(i64::try_from(SPAN / 2).unwrap_or(0));
         for (key, lane) in &mut self.lanes {
-            for item in lane.items.iter_mut().filter(|item| !item.has_row && item.sequence_id <= horizon) {
+            for item in lane
+                .items
+                .iter_mut()
+                .filter(|item| !item.has_row && item.sequence_id <= horizon)
+            {
                 item.has_row = true;
                 self.parked += 1;
                 self.settled_since_flush += 1;
-                self.rows.insert(item.sequence_id, Row::Keep(item.row(key, None, None)));
+                self.rows
+                    .insert(item.sequence_id, Row::Keep(item.row(key, None, None)));
                 mark(&mut self.settled, self.cursor, item.sequence_id);
             }
         }
@@ -332,7 +382,10 @@ impl Window {
     /// Takes what the next flush has to write.
     pub(super) fn settlement(&mut self) -> Settlement {
         self.settled_since_flush = 0;
-        let mut settlement = Settlement { cursor: self.cursor, ..Settlement::default() };
+        let mut settlement = Settlement {
+            cursor: self.cursor,
+            ..Settlement::default()
+        };
         for (sequence_id, row) in self.rows.drain() {
             match row {
                 Row::Keep(row) => settlement.kept.push(row),

@@ -208,7 +208,9 @@ impl Drafter {
             }
         }
         if std::str::from_utf8(&self.resource_id).is_err() {
-            self.resource_id = String::from_utf8_lossy(&self.resource_id).into_owned().into_bytes();
+            self.resource_id = String::from_utf8_lossy(&self.resource_id)
+                .into_owned()
+                .into_bytes();
         }
         Ok(!shape.key.is_empty())
     }

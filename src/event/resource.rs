@@ -31,20 +31,28 @@ impl Capture {
     /// are.
     #[must_use]
     pub fn includes(&self, schema: &str, table: &str) -> bool {
-        let decisive = self.tables.iter().rev().find(|pattern| pattern.matches(schema, table));
+        let decisive = self
+            .tables
+            .iter()
+            .rev()
+            .find(|pattern| pattern.matches(schema, table));
         schema != "rowhook" && decisive.is_some_and(|pattern| !pattern.exclude)
     }
 
     /// Whether a pattern names exactly this table, without a wildcard.
     #[must_use]
     pub fn names(&self, schema: &str, table: &str) -> bool {
-        self.tables.iter().any(|pattern| !pattern.exclude && pattern.schema == schema && pattern.table == table)
+        self.tables
+            .iter()
+            .any(|pattern| !pattern.exclude && pattern.schema == schema && pattern.table == table)
     }
 
     /// The rule of a table's resource.
     #[must_use]
     pub fn rule(&self, schema: &str, table: &str) -> Option<&ResourceRule> {
-        self.resources.iter().find(|rule| rule.table.schema == schema && rule.table.name == table)
+        self.resources
+            .iter()
+            .find(|rule| rule.table.schema == schema && rule.table.name == table)
     }
 }
 
@@ -52,7 +60,8 @@ impl TablePattern {
     /// Whether the pattern speaks of a table.
     #[must_use]
     pub fn matches(&self, schema: &str, table: &str) -> bool {
-        glob(self.schema.as_bytes(), schema.as_bytes()) && glob(self.table.as_bytes(), table.as_bytes())
+        glob(self.schema.as_bytes(), schema.as_bytes())
+            && glob(self.table.as_bytes(), table.as_bytes())
     }
 }
 
@@ -71,14 +80,20 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
                 from += 1;
             }
             _ => {
-                let Some((after_star, tried)) = retry else { return false };
+                let Some((after_star, tried)) = retry else {
+                    return false;
+                };
                 retry = Some((after_star, tried + 1));
                 at = after_star;
                 from = tried + 1;
             }
         }
     }
-    pattern.get(at..).unwrap_or_default().iter().all(|byte| *byte == b'*')
+    pattern
+        .get(at..)
+        .unwrap_or_default()
+        .iter()
+        .all(|byte| *byte == b'*')
 }
 
 /// One entry of `capture.tables`: `public.*`, `!public.schema_migrations`, `*.orders`.
@@ -123,15 +138,31 @@ mod tests {
     use super::*;
 
     fn pattern(text: &str) -> TablePattern {
-        let (exclude, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest));
+        let (exclude, text) = text
+            .strip_prefix('!')
+            .map_or((false, text), |rest| (true, rest));
         let (schema, table) = text.split_once('.').unwrap();
-        TablePattern { exclude, schema: schema.into(), table: table.into() }
+        TablePattern {
+            exclude,
+            schema: schema.into(),
+            table: table.into(),
+        }
     }
 
     #[test]
     fn the_last_pattern_that_matches_decides() {
-        let tables = ["public.*", "!public.schema_*", "public.schema_notes", "*.audit"].map(pattern).to_vec();
-        let capture = Capture { tables, resources: Vec::new() };
+        let tables = [
+            "public.*",
+            "!public.schema_*",
+            "public.schema_notes",
+            "*.audit",
+        ]
+        .map(pattern)
+        .to_vec();
+        let capture = Capture {
+            tables,
+            resources: Vec::new(),
+        };
         for (schema, table, included) in [
             ("public", "posts", true),
             ("public", "schema_migrations", false),
@@ -140,7 +171,11 @@ mod tests {
             ("sales", "audit", true),
             ("rowhook", "audit", false),
         ] {
-            assert_eq!(capture.includes(schema, table), included, "{schema}.{table}");
+            assert_eq!(
+                capture.includes(schema, table),
+                included,
+                "{schema}.{table}"
+            );
         }
         assert!(capture.names("public", "schema_notes") && !capture.names("public", "posts"));
     }
@@ -150,7 +185,9 @@ mod tests {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
             (Some((b'*', rest)), None) => reference(rest, text),
-            (Some((b'*', rest)), Some((_, tail))) => reference(rest, text) || reference(pattern, tail),
+            (Some((b'*', rest)), Some((_, tail))) => {
+                reference(rest, text) || reference(pattern, tail)
+            }
             (Some((byte, rest)), Some((first, tail))) => byte == first && reference(rest, tail),
             _ => false,
         }

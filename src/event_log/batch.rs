@@ -71,7 +71,14 @@ impl Batch {
     /// An empty batch whose first event gets `next_sequence_id`.
     #[must_use]
     pub fn new(next_sequence_id: i64) -> Self {
-        Self { rows: BytesMut::new(), marks: Vec::new(), next_sequence_id, count: 0, end: None, open: false }
+        Self {
+            rows: BytesMut::new(),
+            marks: Vec::new(),
+            next_sequence_id,
+            count: 0,
+            end: None,
+            open: false,
+        }
     }
 
     /// Adds one event and gives it the next sequence id. `keep`: readers will want it from memory.
@@ -106,7 +113,11 @@ impl Batch {
                 shape: Arc::clone(shape),
                 action: draft.action,
                 old_row: draft.old_row,
-                unknown: draft.unknown.iter().map(|column| shape.column_name(*column).to_owned()).collect(),
+                unknown: draft
+                    .unknown
+                    .iter()
+                    .map(|column| shape.column_name(*column).to_owned())
+                    .collect(),
             });
         }
         Ok(())
@@ -144,7 +155,10 @@ impl Batch {
 
     /// Takes what has gathered and leaves an empty batch that goes on behind it.
     pub fn take(&mut self) -> Chunk {
-        let next = Self { open: self.open, ..Self::new(self.next_sequence_id) };
+        let next = Self {
+            open: self.open,
+            ..Self::new(self.next_sequence_id)
+        };
         let full = std::mem::replace(self, next);
         Chunk {
             rows: full.rows.freeze(),

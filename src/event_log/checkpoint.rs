@@ -50,8 +50,7 @@ pub(super) fn from_pg(lsn: PgLsn) -> Lsn {
     Lsn(u64::from(lsn))
 }
 
-const COLUMNS: &str =
-    "system_identifier, timeline, database, slot, epoch, commit_lsn, acknowledged_lsn, next_sequence_id";
+const COLUMNS: &str = "system_identifier, timeline, database, slot, epoch, commit_lsn, acknowledged_lsn, next_sequence_id";
 
 impl Checkpoint {
     /// Reads it; `None` where setup has not been run.
@@ -60,8 +59,13 @@ impl Checkpoint {
     /// By the server's SQLSTATE.
     pub async fn read(connection: &Connection) -> Result<Option<Self>> {
         let what = "cannot read the checkpoint";
-        match connection.query_opt(&format!("select {COLUMNS} from rowhook.checkpoint"), &[]).await {
-            Ok(row) => row.map(|row| Self::from_row(&row).map_err(|error| sql_fault(what, error))).transpose(),
+        match connection
+            .query_opt(&format!("select {COLUMNS} from rowhook.checkpoint"), &[])
+            .await
+        {
+            Ok(row) => row
+                .map(|row| Self::from_row(&row).map_err(|error| sql_fault(what, error)))
+                .transpose(),
             Err(error) if is_undefined(&error) => Ok(None),
             Err(error) => Err(sql_fault(what, error)),
         }
@@ -105,7 +109,9 @@ impl Checkpoint {
             .query_opt(&sql, &[&i64::from(timeline)])
             .await
             .map_err(|error| sql_fault(what, error))?
-            .ok_or_else(|| Fault::permanent("the log has no checkpoint").next_step("run `rowhook setup`"))?;
+            .ok_or_else(|| {
+                Fault::permanent("the log has no checkpoint").next_step("run `rowhook setup`")
+            })?;
         Self::from_row(&row).map_err(|error| sql_fault(what, error))
     }
 

@@ -84,7 +84,11 @@ pub(super) fn put_event(
     out.put_u64(place.commit_lsn.0);
     out.put_i32(8);
     out.put_u64(place.index);
-    Ok(Parts { resource_id, record, previous })
+    Ok(Parts {
+        resource_id,
+        record,
+        previous,
+    })
 }
 
 fn put_i64(out: &mut BytesMut, value: i64) {
@@ -96,7 +100,10 @@ fn put(out: &mut BytesMut, value: &[u8]) -> Result<Span, ValueTooLong> {
     out.put_i32(i32::try_from(value.len()).map_err(|_| ValueTooLong(value.len()))?);
     let start = out.len();
     out.put_slice(value);
-    Ok(Span { start, end: out.len() })
+    Ok(Span {
+        start,
+        end: out.len(),
+    })
 }
 
 fn put_optional(out: &mut BytesMut, value: Option<&[u8]>) -> Result<Option<Span>, ValueTooLong> {

@@ -61,7 +61,9 @@ pub async fn register(client: &Client, name: &str, cursor: i64) -> Result<Subscr
         )
         .await
         .map_err(fault)?;
-    look_up(client, name).await?.ok_or_else(|| Fault::transient(format!("webhook \"{name}\" was removed just now")))
+    look_up(client, name)
+        .await?
+        .ok_or_else(|| Fault::transient(format!("webhook \"{name}\" was removed just now")))
 }
 
 /// The subscription's row; `None` if it was never registered.
@@ -71,7 +73,10 @@ pub async fn register(client: &Client, name: &str, cursor: i64) -> Result<Subscr
 pub async fn look_up(client: &Client, name: &str) -> Result<Option<SubscriptionRow>> {
     let fault = |error| sql_fault(format!("cannot read webhook \"{name}\""), error);
     let row = client
-        .query_opt("select name, cursor, state, reason from rowhook.subscriptions where name = $1", &[&name])
+        .query_opt(
+            "select name, cursor, state, reason from rowhook.subscriptions where name = $1",
+            &[&name],
+        )
         .await
         .map_err(fault)?;
     let read = |row: tokio_postgres::Row| -> Result<SubscriptionRow, tokio_postgres::Error> {
@@ -79,7 +84,11 @@ pub async fn look_up(client: &Client, name: &str) -> Result<Option<SubscriptionR
             .then(|| row.try_get::<_, Option<String>>(3))
             .transpose()?
             .map(|reason| reason.unwrap_or_default());
-        Ok(SubscriptionRow { name: row.try_get(0)?, cursor: row.try_get(1)?, paused })
+        Ok(SubscriptionRow {
+            name: row.try_get(0)?,
+            cursor: row.try_get(1)?,
+            paused,
+        })
     };
     row.map(read).transpose().map_err(fault)
 }
@@ -102,7 +111,12 @@ pub async fn before_oldest(client: &Client) -> Result<i64> {
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn unfinished(client: &Client, name: &str) -> Result<Vec<DeliveryRow>> {
-    let fault = |error| sql_fault(format!("cannot read the deliveries of webhook \"{name}\""), error);
+    let fault = |error| {
+        sql_fault(
+            format!("cannot read the deliveries of webhook \"{name}\""),
+            error,
+        )
+    };
     let rows = client
         .query(
             "select d.sequence_id, d.event_id, d.lane, d.state, d.attempts, d.due_at, d.reason \
@@ -113,7 +127,9 @@ pub async fn unfinished(client: &Client, name: &str) -> Result<Vec<DeliveryRow>>
         )
         .await
         .map_err(fault)?;
-    rows.iter().map(|row| delivery(row).map_err(fault)).collect()
+    rows.iter()
+        .map(|row| delivery(row).map_err(fault))
+        .collect()
 }
 
 fn delivery(row: &tokio_postgres::Row) -> Result<DeliveryRow, tokio_postgres::Error> {
@@ -132,9 +148,19 @@ fn delivery(row: &tokio_postgres::Row) -> Result<DeliveryRow, tokio_postgres::Er
 ///
 /// # Errors
 /// Fenced if the epoch has passed or the subscription's row is gone; otherwise by the SQLSTATE.
-pub async fn settle(client: &Client, name: &str, epoch: i64, settlement: &Settlement) -> Result<()> {
+pub async fn settle(
+    client: &Client,
+    name: &str,
+    epoch: i64,
+    settlement: &Settlement,
+) -> Result<()> {
     let kept = &settlement.kept;
-    let fault = |error| sql_fault(format!("cannot save the cursor of webhook \"{name}\""), error);
+    let fault = |error| {
+        sql_fault(
+            format!("cannot save the cursor of webhook \"{name}\""),
+            error,
+        )
+    };
     let row = client
         .query_one(
             include_str!("../../sql/settle.sql"),
@@ -146,10 +172,16 @@ pub async fn settle(client: &Client, name: &str, epoch: i64, settlement: &Settle
                 &kept.iter().map(|row| row.sequence_id).collect::<Vec<_>>(),
                 &kept.iter().map(|row| row.event_id).collect::<Vec<_>>(),
                 &kept.iter().map(|row| row.lane.as_str()).collect::<Vec<_>>(),
-                &kept.iter().map(|row| if row.dead { "dead" } else { "waiting" }).collect::<Vec<_>>(),
+                &kept
+                    .iter()
+                    .map(|row| if row.dead { "dead" } else { "waiting" })
+                    .collect::<Vec<_>>(),
                 &kept.iter().map(|row| row.attempts).collect::<Vec<_>>(),
                 &kept.iter().map(|row| row.due_at).collect::<Vec<_>>(),
-                &kept.iter().map(|row| row.reason.as_deref()).collect::<Vec<_>>(),
+                &kept
+                    .iter()
+                    .map(|row| row.reason.as_deref())
+                    .collect::<Vec<_>>(),
             ],
         )
         .await

@@ -22,13 +22,21 @@ impl Link {
     /// A link that connects on first use, under this application name.
     #[must_use]
     pub fn new(target: &Target, application: &'static str) -> Self {
-        Self { target: Arc::new(target.clone()), application, relaxed: false, current: Arc::default() }
+        Self {
+            target: Arc::new(target.clone()),
+            application,
+            relaxed: false,
+            current: Arc::default(),
+        }
     }
 
     /// The same with `synchronous_commit = off`: no wait for the disk.
     #[must_use]
     pub fn relaxed(target: &Target, application: &'static str) -> Self {
-        Self { relaxed: true, ..Self::new(target, application) }
+        Self {
+            relaxed: true,
+            ..Self::new(target, application)
+        }
     }
 
     /// A connection that works, as far as anyone knows.
@@ -45,7 +53,9 @@ impl Link {
             connection
                 .batch_execute("set synchronous_commit = off")
                 .await
-                .map_err(|error| crate::wal::server_error::sql_fault("cannot set up a log session", error))?;
+                .map_err(|error| {
+                    crate::wal::server_error::sql_fault("cannot set up a log session", error)
+                })?;
         }
         *current = Some(connection.clone());
         Ok(connection)

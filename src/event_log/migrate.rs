@@ -15,7 +15,10 @@ const LOCK: i64 = 0x726f_7768_6f6f_6b00;
 /// By the server's SQLSTATE.
 pub async fn version(connection: &Connection) -> Result<Option<i32>> {
     let what = "cannot read the log's schema version";
-    match connection.query_one("select max(version) from rowhook.schema_version", &[]).await {
+    match connection
+        .query_one("select max(version) from rowhook.schema_version", &[])
+        .await
+    {
         Ok(row) => row.try_get(0).map_err(|error| sql_fault(what, error)),
         Err(error) if is_undefined(&error) => Ok(None),
         Err(error) => Err(sql_fault(what, error)),
@@ -28,10 +31,15 @@ pub async fn version(connection: &Connection) -> Result<Option<i32>> {
 /// Permanent if a newer binary wrote it; otherwise by the server's SQLSTATE.
 pub async fn migrate(connection: &Connection) -> Result<()> {
     let fault = |error| sql_fault("cannot migrate the log's schema", error);
-    connection.execute("select pg_catalog.pg_advisory_lock($1)", &[&LOCK]).await.map_err(fault)?;
+    connection
+        .execute("select pg_catalog.pg_advisory_lock($1)", &[&LOCK])
+        .await
+        .map_err(fault)?;
     let outcome = apply_missing(connection).await;
     // If this fails the connection is gone, and the lock with it.
-    let _ = connection.execute("select pg_catalog.pg_advisory_unlock($1)", &[&LOCK]).await;
+    let _ = connection
+        .execute("select pg_catalog.pg_advisory_unlock($1)", &[&LOCK])
+        .await;
     outcome
 }
 
@@ -42,7 +50,12 @@ async fn apply_missing(connection: &Connection) -> Result<()> {
         connection
             .batch_execute(&script(*version, sql))
             .await
-            .map_err(|error| sql_fault(format!("cannot apply migration {version} of the log's schema"), error))?;
+            .map_err(|error| {
+                sql_fault(
+                    format!("cannot apply migration {version} of the log's schema"),
+                    error,
+                )
+            })?;
     }
     Ok(())
 }
@@ -65,8 +78,14 @@ pub fn check(current: i32) -> Result<()> {
 /// One migration as a transaction of its own.
 #[must_use]
 pub fn script(version: i32, sql: &str) -> String {
-    let schema = if version == 1 { "create schema if not exists rowhook;\n" } else { "" };
-    format!("begin;\n{schema}{sql}\ninsert into rowhook.schema_version (version) values ({version});\ncommit;\n")
+    let schema = if version == 1 {
+        "create schema if not exists rowhook;\n"
+    } else {
+        ""
+    };
+    format!(
+        "begin;\n{schema}{sql}\ninsert into rowhook.schema_version (version) values ({version});\ncommit;\n"
+    )
 }
 
 #[cfg(test)]

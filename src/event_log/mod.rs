@@ -7,6 +7,7 @@ mod batch;
 mod checkpoint;
 mod copy;
 pub mod deliveries;
+pub mod gap;
 mod link;
 pub mod migrate;
 pub mod read;

@@ -43,11 +43,26 @@ pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
     let mut conditions = Vec::new();
     let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
     let given: [(&str, Option<&(dyn ToSql + Sync)>); 5] = [
-        ("sequence_id >", filter.after.as_ref().map(|value| value as _)),
-        ("sequence_id <", filter.before.as_ref().map(|value| value as _)),
-        ("event_type =", filter.event_type.as_ref().map(|value| value as _)),
-        ("resource =", filter.resource.as_ref().map(|value| value as _)),
-        ("resource_id =", filter.resource_id.as_ref().map(|value| value as _)),
+        (
+            "sequence_id >",
+            filter.after.as_ref().map(|value| value as _),
+        ),
+        (
+            "sequence_id <",
+            filter.before.as_ref().map(|value| value as _),
+        ),
+        (
+            "event_type =",
+            filter.event_type.as_ref().map(|value| value as _),
+        ),
+        (
+            "resource =",
+            filter.resource.as_ref().map(|value| value as _),
+        ),
+        (
+            "resource_id =",
+            filter.resource_id.as_ref().map(|value| value as _),
+        ),
     ];
     for (condition, value) in given {
         if let Some(value) = value {
@@ -90,13 +105,20 @@ pub async fn by_sequence_id(client: &Client, id: i64) -> Result<Option<Event>> {
 
 async fn read(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Event>> {
     let what = "cannot read the log";
-    let rows = client.query(sql, values).await.map_err(|error| sql_fault(what, error))?;
-    rows.iter().map(|row| from_row(row).map_err(|error| sql_fault(what, error))).collect()
+    let rows = client
+        .query(sql, values)
+        .await
+        .map_err(|error| sql_fault(what, error))?;
+    rows.iter()
+        .map(|row| from_row(row).map_err(|error| sql_fault(what, error)))
+        .collect()
 }
 
 fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
     let json = |index: usize| -> Result<Option<ByteString>, tokio_postgres::Error> {
-        Ok(row.try_get::<_, Option<JsonText>>(index)?.map(|text| text.0))
+        Ok(row
+            .try_get::<_, Option<JsonText>>(index)?
+            .map(|text| text.0))
     };
     let shared = |index: usize| -> Result<Arc<str>, tokio_postgres::Error> {
         Ok(Arc::from(row.try_get::<_, &str>(index)?))
@@ -113,7 +135,9 @@ fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
         previous: json(8)?,
         context: json(9)?,
         old_row: OldRow::parse(row.try_get(10)?),
-        unknown: row.try_get::<_, Option<Vec<String>>>(11)?.unwrap_or_default(),
+        unknown: row
+            .try_get::<_, Option<Vec<String>>>(11)?
+            .unwrap_or_default(),
         origin: Origin {
             schema: shared(12)?,
             table: shared(13)?,

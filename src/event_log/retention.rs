@@ -11,16 +11,28 @@ use crate::wal::{Connection, publication::quote, server_error::sql_fault};
 ///
 /// # Errors
 /// By the server's SQLSTATE. A segment that was detached and not dropped is dropped the next time.
-pub async fn drop_old_segments(connection: &Connection, age: Duration, subscriptions: &[&str]) -> Result<Vec<String>> {
+pub async fn drop_old_segments(
+    connection: &Connection,
+    age: Duration,
+    subscriptions: &[&str],
+) -> Result<Vec<String>> {
     let fault = |error| sql_fault("cannot drop an old segment of the log", error);
     let mut dropped = Vec::new();
-    let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX).min(1_000_000_000_000);
+    let seconds = i64::try_from(age.as_secs())
+        .unwrap_or(i64::MAX)
+        .min(1_000_000_000_000);
     let expired = connection
-        .query(include_str!("../../sql/expired_segments.sql"), &[&seconds, &subscriptions])
+        .query(
+            include_str!("../../sql/expired_segments.sql"),
+            &[&seconds, &subscriptions],
+        )
         .await
         .map_err(fault)?;
     for row in expired {
-        let (name, state): (String, String) = (row.try_get(0).map_err(fault)?, row.try_get(1).map_err(fault)?);
+        let (name, state): (String, String) = (
+            row.try_get(0).map_err(fault)?,
+            row.try_get(1).map_err(fault)?,
+        );
         let table = format!("rowhook.{}", quote(&name));
         // A detaching that was cut off in the middle has to be finalized.
         let how = match state.as_str() {

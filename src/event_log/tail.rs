@@ -27,7 +27,10 @@ impl Tail {
     /// An empty tail of a log whose newest event is `head`.
     #[must_use]
     pub fn new(head: i64) -> Self {
-        Self { kept: Mutex::default(), head: watch::Sender::new(head) }
+        Self {
+            kept: Mutex::default(),
+            head: watch::Sender::new(head),
+        }
     }
 
     /// Publishes what was committed. Without `events` (none were kept) readers use the log.
@@ -58,11 +61,22 @@ impl Tail {
             if cursor + 1 < first {
                 return None;
             }
-            let ends_after = |batch: &Arc<Vec<Event>>| batch.last().is_some_and(|event| event.sequence_id > cursor);
-            let start = kept.batches.partition_point(|(batch, _)| !ends_after(batch));
-            kept.batches.range(start..).map(|(batch, _)| Arc::clone(batch)).take(limit).collect()
+            let ends_after = |batch: &Arc<Vec<Event>>| {
+                batch.last().is_some_and(|event| event.sequence_id > cursor)
+            };
+            let start = kept
+                .batches
+                .partition_point(|(batch, _)| !ends_after(batch));
+            kept.batches
+                .range(start..)
+                .map(|(batch, _)| Arc::clone(batch))
+                .take(limit)
+                .collect()
         };
-        let newer = batches.iter().flat_map(|batch| batch.iter()).filter(|event| event.sequence_id > cursor);
+        let newer = batches
+            .iter()
+            .flat_map(|batch| batch.iter())
+            .filter(|event| event.sequence_id > cursor);
         let events: Vec<Event> = newer.take(limit).cloned().collect();
         (!events.is_empty()).then_some(events)
     }

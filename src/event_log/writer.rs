@@ -44,17 +44,27 @@ impl Writer {
     ///
     /// # Errors
     /// By the server's SQLSTATE.
-    pub async fn open(connection: Connection, checkpoint: &Checkpoint, segment_size: i64) -> Result<Self> {
+    pub async fn open(
+        connection: Connection,
+        checkpoint: &Checkpoint,
+        segment_size: i64,
+    ) -> Result<Self> {
         let fault = |error| sql_fault("cannot prepare the log", error);
         // The view of an earlier writer that was cut off in the middle must not be waited for.
-        connection.execute(END_CUT_OFF_WRITERS, &[]).await.map_err(fault)?;
+        connection
+            .execute(END_CUT_OFF_WRITERS, &[])
+            .await
+            .map_err(fault)?;
         let statements = Statements {
             copy: connection.prepare(COPY_EVENTS).await.map_err(fault)?,
             advance: connection
                 .prepare("select rowhook.advance_checkpoint($1, $2, $3, $4, $5)")
                 .await
                 .map_err(fault)?,
-            add_segments: connection.prepare("select rowhook.add_segments($1, $2)").await.map_err(fault)?,
+            add_segments: connection
+                .prepare("select rowhook.add_segments($1, $2)")
+                .await
+                .map_err(fault)?,
         };
         Ok(Self {
             epoch: checkpoint.epoch,
@@ -85,7 +95,9 @@ impl Writer {
             within(self.send(chunk)).await?;
         }
         match chunk.end {
-            Some(end) => within(self.commit(end, chunk.next_sequence_id)).await.map(Some),
+            Some(end) => within(self.commit(end, chunk.next_sequence_id))
+                .await
+                .map(Some),
             None => Ok(None),
         }
     }
@@ -125,7 +137,9 @@ impl Writer {
         let Some(mut sink) = self.copying.take() else {
             return self.skip_to(end.end_lsn).await;
         };
-        sink.feed(Bytes::from_static(TRAILER)).await.map_err(fault)?;
+        sink.feed(Bytes::from_static(TRAILER))
+            .await
+            .map_err(fault)?;
         let finish = async { sink.as_mut().finish().await.map_err(fault) };
         let advance = self.advance(end.end_lsn, next_sequence_id, Some(end.commit_time));
         let commit = async { self.connection.batch_execute("commit").await.map_err(fault) };
@@ -139,12 +153,24 @@ impl Writer {
         Ok(Durable::committed(end.end_lsn))
     }
 
-    async fn advance(&self, position: Lsn, next_sequence_id: i64, commit_time: Option<i64>) -> Result<()> {
-        let committed_at = commit_time.and_then(|time| Timestamp::from_microsecond(unix_micros(time)).ok());
+    async fn advance(
+        &self,
+        position: Lsn,
+        next_sequence_id: i64,
+        commit_time: Option<i64>,
+    ) -> Result<()> {
+        let committed_at =
+            commit_time.and_then(|time| Timestamp::from_microsecond(unix_micros(time)).ok());
         self.connection
             .execute(
                 &self.statements.advance,
-                &[&self.epoch, &to_pg(self.commit_lsn), &to_pg(position), &next_sequence_id, &committed_at],
+                &[
+                    &self.epoch,
+                    &to_pg(self.commit_lsn),
+                    &to_pg(position),
+                    &next_sequence_id,
+                    &committed_at,
+                ],
             )
             .await
             .map_err(|error| sql_fault("cannot move the checkpoint", error))?;
@@ -157,7 +183,9 @@ impl Writer {
         let fault = |error| sql_fault("cannot add a segment to the log", error);
         let was_open = match self.copying.take() {
             Some(mut sink) => {
-                sink.feed(Bytes::from_static(TRAILER)).await.map_err(fault)?;
+                sink.feed(Bytes::from_static(TRAILER))
+                    .await
+                    .map_err(fault)?;
                 sink.as_mut().finish().await.map_err(fault)?;
                 true
             }
@@ -170,7 +198,12 @@ impl Writer {
             .map_err(fault)?;
         self.segments_end = row.try_get(0).map_err(fault)?;
         if was_open {
-            let mut sink = Box::pin(self.connection.copy_in(&self.statements.copy).await.map_err(fault)?);
+            let mut sink = Box::pin(
+                self.connection
+                    .copy_in(&self.statements.copy)
+                    .await
+                    .map_err(fault)?,
+            );
             sink.feed(Bytes::from_static(HEADER)).await.map_err(fault)?;
             self.copying = Some(sink);
         }

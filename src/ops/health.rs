@@ -35,7 +35,11 @@ impl Health {
     /// Follows the capture by its metrics and standing; runners join with [`stage`](Self::stage).
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, standing: watch::Receiver<Standing>) -> Self {
-        Self { metrics, standing, stages: Mutex::default() }
+        Self {
+            metrics,
+            standing,
+            stages: Mutex::default(),
+        }
     }
 
     /// Takes a runner of this name in; it takes the place of an earlier one.
@@ -59,10 +63,15 @@ impl Health {
         if silence > STUCK {
             return Err(format!("capture has not moved for {} s", silence.as_secs()));
         }
-        match self.lock().iter().find(|(_, stage)| stage.pulse.silence() > STUCK) {
-            Some((name, stage)) => {
-                Err(format!("webhook \"{name}\" has not moved for {} s", stage.pulse.silence().as_secs()))
-            }
+        match self
+            .lock()
+            .iter()
+            .find(|(_, stage)| stage.pulse.silence() > STUCK)
+        {
+            Some((name, stage)) => Err(format!(
+                "webhook \"{name}\" has not moved for {} s",
+                stage.pulse.silence().as_secs()
+            )),
             None => Ok(()),
         }
     }
@@ -75,17 +84,25 @@ impl Health {
         self.alive()?;
         match &*self.standing.borrow() {
             Standing::Streaming { .. } => self.cursors(),
-            Standing::StandBy { pid } => Err(format!("standby: the slot is in use by process {pid} of the server")),
+            Standing::StandBy { pid } => Err(format!(
+                "standby: the slot is in use by process {pid} of the server"
+            )),
             Standing::Connecting(None) => Err("connecting to the source".to_owned()),
             Standing::Connecting(Some(fault)) => Err(format!("capture is interrupted: {fault}")),
         }
     }
 
     fn cursors(&self) -> Result<(), String> {
-        match self.lock().iter().find(|(_, stage)| stage.cursor.silence() > STALLED) {
+        match self
+            .lock()
+            .iter()
+            .find(|(_, stage)| stage.cursor.silence() > STALLED)
+        {
             Some((name, stage)) => {
                 let seconds = stage.cursor.silence().as_secs();
-                Err(format!("the cursor of webhook \"{name}\" has not moved for {seconds} s"))
+                Err(format!(
+                    "the cursor of webhook \"{name}\" has not moved for {seconds} s"
+                ))
             }
             None => Ok(()),
         }

@@ -44,9 +44,18 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<()> {
     let router = Router::new()
-        .route("/healthz", get(|State(shown): State<Shown>| async move { answer(shown.health.alive()) }))
-        .route("/readyz", get(|State(shown): State<Shown>| async move { answer(shown.health.ready()) }))
-        .route("/metrics", get(|State(shown): State<Shown>| async move { page(&shown.metrics) }))
+        .route(
+            "/healthz",
+            get(|State(shown): State<Shown>| async move { answer(shown.health.alive()) }),
+        )
+        .route(
+            "/readyz",
+            get(|State(shown): State<Shown>| async move { answer(shown.health.ready()) }),
+        )
+        .route(
+            "/metrics",
+            get(|State(shown): State<Shown>| async move { page(&shown.metrics) }),
+        )
         .with_state(Shown { health, metrics });
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())

@@ -10,7 +10,10 @@ use tracing_subscriber::fmt::time::SystemTime;
 pub fn start() {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,pgwire_replication=off"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_timer(SystemTime);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_timer(SystemTime);
     if std::io::stderr().is_terminal() {
         builder.with_target(false).init();
     } else {

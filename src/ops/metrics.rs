@@ -74,7 +74,8 @@ pub struct Metrics {
 /// From half a millisecond to about an hour.
 fn latency() -> Histogram {
     Histogram::new([
-        0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
+        0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        60.0, 300.0, 3600.0,
     ])
 }
 
@@ -111,43 +112,126 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register("transactions", "Source transactions read", self.transactions.clone());
-        r.register("events_logged", "Events written to the log", self.events.clone());
-        r.register("batches_logged", "Batches written to the log", self.batches.clone());
-        r.register_with_unit("logged", "Bytes written to the log", Unit::Bytes, self.logged_bytes.clone());
-        r.register("acknowledged_lsn", "Position confirmed to the source", self.acknowledged_lsn.clone());
+        r.register(
+            "transactions",
+            "Source transactions read",
+            self.transactions.clone(),
+        );
+        r.register(
+            "events_logged",
+            "Events written to the log",
+            self.events.clone(),
+        );
+        r.register(
+            "batches_logged",
+            "Batches written to the log",
+            self.batches.clone(),
+        );
+        r.register_with_unit(
+            "logged",
+            "Bytes written to the log",
+            Unit::Bytes,
+            self.logged_bytes.clone(),
+        );
+        r.register(
+            "acknowledged_lsn",
+            "Position confirmed to the source",
+            self.acknowledged_lsn.clone(),
+        );
         let help = "Time from the source's commit to the log's commit";
-        r.register_with_unit("commit_to_logged", help, Unit::Seconds, self.commit_to_logged.clone());
-        r.register("reconnects", "Capture sessions begun again after a fault", self.reconnects.clone());
+        r.register_with_unit(
+            "commit_to_logged",
+            help,
+            Unit::Seconds,
+            self.commit_to_logged.clone(),
+        );
+        r.register(
+            "reconnects",
+            "Capture sessions begun again after a fault",
+            self.reconnects.clone(),
+        );
         let help = "WAL between the confirmed position and the newest";
-        r.register_with_unit("source_lag", help, Unit::Bytes, self.source_lag_bytes.clone());
+        r.register_with_unit(
+            "source_lag",
+            help,
+            Unit::Bytes,
+            self.source_lag_bytes.clone(),
+        );
         let help = "Age of the newest logged transaction while WAL waits to be read";
-        r.register_with_unit("source_lag", help, Unit::Seconds, self.source_lag_seconds.clone());
-        r.register_with_unit("slot_wal", "WAL held back by the slot", Unit::Bytes, self.slot_wal_bytes.clone());
-        r.register("streaming", "1 while the replication stream runs", self.streaming.clone());
-        r.register("deliveries", "Webhook attempts by outcome", self.deliveries.clone());
+        r.register_with_unit(
+            "source_lag",
+            help,
+            Unit::Seconds,
+            self.source_lag_seconds.clone(),
+        );
+        r.register_with_unit(
+            "slot_wal",
+            "WAL held back by the slot",
+            Unit::Bytes,
+            self.slot_wal_bytes.clone(),
+        );
+        r.register(
+            "streaming",
+            "1 while the replication stream runs",
+            self.streaming.clone(),
+        );
+        r.register(
+            "deliveries",
+            "Webhook attempts by outcome",
+            self.deliveries.clone(),
+        );
         let help = "Time from the source's commit to the receiver's 2xx";
-        r.register_with_unit("commit_to_delivered", help, Unit::Seconds, self.commit_to_delivered.clone());
-        r.register("deliveries_parked", "Deliveries that wait for a retry as rows", self.parked.clone());
-        r.register("deliveries_dead", "Deliveries that were given up", self.dead.clone());
+        r.register_with_unit(
+            "commit_to_delivered",
+            help,
+            Unit::Seconds,
+            self.commit_to_delivered.clone(),
+        );
+        r.register(
+            "deliveries_parked",
+            "Deliveries that wait for a retry as rows",
+            self.parked.clone(),
+        );
+        r.register(
+            "deliveries_dead",
+            "Deliveries that were given up",
+            self.dead.clone(),
+        );
         let help = "Events between the cursor and the head of the log";
-        r.register("subscription_lag_events", help, self.subscription_lag.clone());
-        r.register("requests_in_flight", "Webhook requests in flight", self.in_flight.clone());
-        r.register("breaker_open", "1 while an endpoint counts as down", self.breaker_open.clone());
+        r.register(
+            "subscription_lag_events",
+            help,
+            self.subscription_lag.clone(),
+        );
+        r.register(
+            "requests_in_flight",
+            "Webhook requests in flight",
+            self.in_flight.clone(),
+        );
+        r.register(
+            "breaker_open",
+            "1 while an endpoint counts as down",
+            self.breaker_open.clone(),
+        );
     }
 
     /// One batch went into the log's COPY.
     pub fn batch(&self, events: usize, bytes: usize) {
         self.batches.inc();
-        self.events.inc_by(u64::try_from(events).unwrap_or(u64::MAX));
-        self.logged_bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.events
+            .inc_by(u64::try_from(events).unwrap_or(u64::MAX));
+        self.logged_bytes
+            .inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     /// A batch is durable; its last transaction was committed at this time (since 2000).
     pub fn logged(&self, commit_time: Option<i64>) {
-        let Some(commit_time) = commit_time else { return };
+        let Some(commit_time) = commit_time else {
+            return;
+        };
         let committed = unix_micros(commit_time);
-        self.newest_commit.store(committed, std::sync::atomic::Ordering::Relaxed);
+        self.newest_commit
+            .store(committed, std::sync::atomic::Ordering::Relaxed);
         self.commit_to_logged.observe(age(committed).as_secs_f64());
     }
 
@@ -158,7 +242,12 @@ impl Metrics {
 
     /// An attempt ended.
     pub fn attempt(&self, webhook: &str, outcome: &'static str) {
-        self.deliveries.get_or_create(&OutcomeLabel { webhook: webhook.to_owned(), outcome }).inc();
+        self.deliveries
+            .get_or_create(&OutcomeLabel {
+                webhook: webhook.to_owned(),
+                outcome,
+            })
+            .inc();
     }
 
     /// All of it in the OpenMetrics text format.

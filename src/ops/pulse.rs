@@ -14,7 +14,10 @@ pub struct Pulse {
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { started: Instant::now(), last: Arc::new(AtomicU64::new(0)) }
+        Self {
+            started: Instant::now(),
+            last: Arc::new(AtomicU64::new(0)),
+        }
     }
 }
 

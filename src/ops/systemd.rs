@@ -25,7 +25,9 @@ pub async fn notify(
     stop: CancellationToken,
 ) -> Result<()> {
     let watchdog = sd_notify::watchdog_enabled();
-    let interval = watchdog.map_or(INTERVAL, |timeout| timeout / 3).min(INTERVAL);
+    let interval = watchdog
+        .map_or(INTERVAL, |timeout| timeout / 3)
+        .min(INTERVAL);
     loop {
         tell(&standing.borrow_and_update());
         match health.alive() {
@@ -45,9 +47,24 @@ pub fn stopping() {
     send(&[NotifyState::Stopping]);
 }
 
+/// A reload begins; systemd wants to know since when.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "systemd cannot be told"),
+    }
+}
+
+/// The reload is done.
+pub fn reloaded() {
+    send(&[NotifyState::Ready]);
+}
+
 fn tell(standing: &Standing) {
     match standing {
-        Standing::Streaming { .. } => send(&[NotifyState::Ready, NotifyState::Status("streaming".into())]),
+        Standing::Streaming { .. } => {
+            send(&[NotifyState::Ready, NotifyState::Status("streaming".into())])
+        }
         // A standby is as ready as it can be: systemd would end one that is not.
         Standing::StandBy { pid } => {
             let status = format!("standby: the slot is in use by server process {pid}");

@@ -33,15 +33,23 @@ async fn pause(interval: Duration, stop: &CancellationToken) -> bool {
 ///
 /// # Errors
 /// None; what cannot be measured is measured again later.
-pub async fn watch_slot(source: Source, metrics: Arc<Metrics>, stop: CancellationToken) -> Result<()> {
+pub async fn watch_slot(
+    source: Source,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+) -> Result<()> {
     let link = Link::new(&source.target, "rowhook watch");
     let mut level = Level::Fine;
     while pause(SLOT_INTERVAL, &stop).await {
         let measured = async { slot::retained(&link.connection().await?, &source.slot).await };
-        let Ok(Some(retained)) = measured.await else { continue };
+        let Ok(Some(retained)) = measured.await else {
+            continue;
+        };
         metrics.slot_wal_bytes.set(retained.held_bytes);
         metrics.source_lag_bytes.set(retained.lag_bytes);
-        metrics.source_lag_seconds.set(lag_seconds(&metrics, retained.lag_bytes));
+        metrics
+            .source_lag_seconds
+            .set(lag_seconds(&metrics, retained.lag_bytes));
         let now = Level::of(retained.held_bytes, source.wal_budget);
         if now != level {
             now.tell(&source, retained.held_bytes);
@@ -56,7 +64,11 @@ fn lag_seconds(metrics: &Metrics, lag_bytes: u64) -> f64 {
     /// Positions with nothing to log are confirmed in steps of this size.
     const QUIET: u64 = 1 << 20;
     let newest = metrics.newest_commit.load(Ordering::Relaxed);
-    if lag_bytes <= QUIET || newest == 0 { 0.0 } else { age(newest).as_secs_f64() }
+    if lag_bytes <= QUIET || newest == 0 {
+        0.0
+    } else {
+        age(newest).as_secs_f64()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +90,15 @@ impl Level {
     fn tell(self, source: &Source, held: u64) {
         let (slot, held, budget) = (&source.slot, ByteSize(held), ByteSize(source.wal_budget));
         match self {
-            Self::Fine => tracing::info!(%slot, %held, %budget, "the slot holds back less than half of its WAL budget again"),
-            Self::Half => tracing::warn!(%slot, %held, %budget, "the slot holds back more than half of its WAL budget"),
-            Self::Over => tracing::error!(%slot, %held, %budget, "the slot holds back more than its WAL budget: the source's disk is at risk"),
+            Self::Fine => {
+                tracing::info!(%slot, %held, %budget, "the slot holds back less than half of its WAL budget again")
+            }
+            Self::Half => {
+                tracing::warn!(%slot, %held, %budget, "the slot holds back more than half of its WAL budget")
+            }
+            Self::Over => {
+                tracing::error!(%slot, %held, %budget, "the slot holds back more than its WAL budget: the source's disk is at risk")
+            }
         }
     }
 }
@@ -102,7 +120,8 @@ pub async fn follow_tables(
         if !matches!(*standing.borrow(), Standing::Streaming { .. }) {
             continue;
         }
-        let refreshed = async { tables::refresh(&link.connection().await?, &source, &capture).await };
+        let refreshed =
+            async { tables::refresh(&link.connection().await?, &source, &capture).await };
         match refreshed.await {
             Ok(refreshed) => {
                 last = None;
@@ -110,7 +129,9 @@ pub async fn follow_tables(
                     tracing::info!(%table, "a new table matches and is captured from now on");
                 }
             }
-            Err(fault) if fault.kind() == Kind::Permanent && publication_is_gone(&fault) => return Err(fault),
+            Err(fault) if fault.kind() == Kind::Permanent && publication_is_gone(&fault) => {
+                return Err(fault);
+            }
             Err(fault) => once(&mut last, &fault),
         }
     }
@@ -144,16 +165,25 @@ pub async fn drop_old(
         stop.cancelled().await;
         return Ok(());
     };
-    let subscriptions: Vec<&str> = settings.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+    let subscriptions: Vec<&str> = settings
+        .webhooks
+        .iter()
+        .map(|webhook| webhook.name.as_str())
+        .collect();
     loop {
         if matches!(*standing.borrow(), Standing::Streaming { .. }) {
             let dropped = async {
-                retention::drop_old_segments(&link.connection().await?, retention, &subscriptions).await
+                retention::drop_old_segments(&link.connection().await?, retention, &subscriptions)
+                    .await
             };
             match dropped.await {
                 Ok(dropped) if dropped.is_empty() => {}
-                Ok(dropped) => tracing::info!(segments = ?dropped, "dropped old segments of the log"),
-                Err(fault) => tracing::warn!(error = %fault.cause(), "cannot drop old segments of the log"),
+                Ok(dropped) => {
+                    tracing::info!(segments = ?dropped, "dropped old segments of the log")
+                }
+                Err(fault) => {
+                    tracing::warn!(error = %fault.cause(), "cannot drop old segments of the log")
+                }
             }
         }
         if !pause(RETENTION_INTERVAL, &stop).await {

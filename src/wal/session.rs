@@ -163,7 +163,11 @@ impl GatedSession {
         let fault = |error: PgWireError| server_error::session_fault(&source.target, &error);
         self.client.start().await.map_err(fault)?;
         self.client.wait_started().await.map_err(fault)?;
-        Ok(Stream { client: self.client, source, heard: Instant::now() })
+        Ok(Stream {
+            client: self.client,
+            source,
+            heard: Instant::now(),
+        })
     }
 }
 
@@ -209,7 +213,10 @@ impl Stream {
         self.heard = Instant::now();
     }
 
-    fn heard(&mut self, event: Result<Option<ReplicationEvent>, PgWireError>) -> Result<Option<Received>> {
+    fn heard(
+        &mut self,
+        event: Result<Option<ReplicationEvent>, PgWireError>,
+    ) -> Result<Option<Received>> {
         self.heard = Instant::now();
         match event.map_err(|error| server_error::session_fault(&self.source.target, &error))? {
             Some(event) => Ok(translate(event)),

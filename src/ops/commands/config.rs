@@ -1,9 +1,9 @@
 //! `rowhook config`: the schema for editors, and the settings as they came out.
 
-use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use crate::fault::{Fault, Result};
+use super::print;
+use crate::fault::Result;
 use crate::ops::settings;
 
 /// Prints the JSON Schema of the settings file.
@@ -11,7 +11,7 @@ use crate::ops::settings;
 /// # Errors
 /// Standard output is full.
 pub fn schema() -> Result<()> {
-    print(&format!("{:#}\n", settings::schema()))
+    print::text(&format!("{:#}\n", settings::schema()))
 }
 
 /// Prints the effective settings, as TOML or as JSON, every secret redacted.
@@ -19,15 +19,5 @@ pub fn schema() -> Result<()> {
 /// # Errors
 /// The file cannot be read or is not what the schema allows; or standard output is full.
 pub fn show(path: &Path, json: bool) -> Result<()> {
-    print(&settings::show(path, json)?)
-}
-
-/// `print!` panics where a reader such as `head` has gone away, which is no fault.
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Fault::permanent("writing to standard output").because(error))
-        }
-        _ => Ok(()),
-    }
+    print::text(&settings::show(path, json)?)
 }

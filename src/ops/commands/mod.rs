@@ -1,3 +1,11 @@
 //! One command, one file.
 
+pub mod check;
 pub mod config;
+pub mod events;
+mod print;
+pub mod run;
+pub mod setup;
+pub mod status;
+pub mod teardown;
+pub mod webhooks;

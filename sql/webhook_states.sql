@@ -1,0 +1,10 @@
+-- Every webhook that was ever served: state, cursor, what is behind it, what waits and what is dead.
+select s.name, s.state, s.reason, s.cursor,
+       greatest((select next_sequence_id - 1 from rowhook.checkpoint) - s.cursor, 0),
+       count(*) filter (where d.state = 'waiting'),
+       count(*) filter (where d.state = 'dead'),
+       (array_agg(d.reason order by d.updated_at desc) filter (where d.reason is not null))[1]
+  from rowhook.subscriptions s
+  left join rowhook.deliveries d on d.subscription = s.name
+ group by s.name, s.state, s.reason, s.cursor
+ order by s.name

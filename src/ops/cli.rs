@@ -1,0 +1,213 @@
+//! The command line: what may be said, and who does it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::commands::{check, config, events, run, setup, status, teardown, webhooks};
+use super::settings;
+use crate::fault::{Fault, Result};
+
+/// PostgreSQL row changes become events, logged exactly once and delivered as webhooks.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// The settings.
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "ROWHOOK_CONFIG",
+        default_value = "/etc/rowhook/rowhook.toml"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the daemon.
+    Run,
+    /// Looks at everything that could go wrong, before it does, and prints a fix for each.
+    Check(Output),
+    /// Creates the log's schema, the publication and the slot.
+    Setup(Setup),
+    /// Removes the slot, the publication and, if told so, the log.
+    Teardown(Teardown),
+    /// Shows how far capture and webhooks have come.
+    Status(Output),
+    /// Reads the event log.
+    #[command(subcommand)]
+    Events(Events),
+    /// Lists, tests, pauses and resumes webhooks.
+    #[command(subcommand)]
+    Webhooks(Webhooks),
+    /// Explains the settings.
+    #[command(subcommand)]
+    Config(Config),
+}
+
+/// How a command prints.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Output {
+    /// Prints JSON for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rowhook setup`
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Setup {
+    /// Prints the SQL for a database administrator, and changes nothing.
+    #[arg(long)]
+    pub print_sql: bool,
+    /// Makes a new slot where the old one is lost, and records the gap as an event `rowhook.gap`.
+    #[arg(long, conflicts_with = "print_sql")]
+    pub accept_gap: bool,
+}
+
+/// `rowhook teardown`
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Teardown {
+    /// Drops the event log, too.
+    #[arg(long)]
+    pub drop_log: bool,
+    /// Does not ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Events {
+    /// Lists events, the newest last.
+    List(List),
+    /// Shows one event, old and new side by side.
+    Show {
+        /// Event id or sequence id.
+        event: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Follows the log.
+    Tail(List),
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Args)]
+pub struct List {
+    /// Only this type, such as `orders.updated`.
+    #[arg(long = "type")]
+    pub event_type: Option<String>,
+    /// Only this resource.
+    #[arg(long)]
+    pub resource: Option<String>,
+    /// Only the resource with this key.
+    #[arg(long, requires = "resource")]
+    pub id: Option<String>,
+    /// After this sequence id.
+    #[arg(long)]
+    pub after: Option<i64>,
+    /// Before this sequence id.
+    #[arg(long)]
+    pub before: Option<i64>,
+    /// How many at the most.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+    pub limit: i64,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+enum Webhooks {
+    /// Lists the webhooks and their state.
+    List(Output),
+    /// Sends a sample event to a webhook, signed like a real one.
+    Test {
+        /// The webhook's name.
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Stops deliveries; events wait in the log.
+    Pause {
+        /// The webhook's name.
+        name: String,
+        /// Why, for whoever looks at it later.
+        #[arg(long, default_value = "paused by an operator")]
+        reason: String,
+    },
+    /// Goes on with deliveries.
+    Resume {
+        /// The webhook's name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Config {
+    /// Prints the JSON Schema of the settings, for editors.
+    Schema,
+    /// Prints the effective settings, secrets redacted.
+    Show(Output),
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// The fault that kept it from being done; its exit code is the process's.
+    pub fn run(self) -> Result<ExitCode> {
+        let path = self.config;
+        let done = match self.command {
+            Command::Config(Config::Schema) => config::schema(),
+            Command::Config(Config::Show(output)) => config::show(&path, output.json),
+            Command::Run => return run::run(&path).map(|()| ExitCode::SUCCESS),
+            Command::Check(output) => {
+                return block_on(check::check(&settings::load(&path)?, output));
+            }
+            Command::Setup(options) => block_on(setup::setup(&settings::load(&path)?, options)),
+            Command::Teardown(options) => {
+                block_on(teardown::teardown(&settings::load(&path)?, options))
+            }
+            Command::Status(output) => block_on(status::status(&settings::load(&path)?, output)),
+            Command::Events(command) => {
+                let settings = settings::load(&path)?;
+                match command {
+                    Events::List(list) => block_on(events::list(&settings, &list)),
+                    Events::Show { event, output } => {
+                        block_on(events::show(&settings, &event, output))
+                    }
+                    Events::Tail(list) => block_on(events::tail(&settings, &list)),
+                }
+            }
+            Command::Webhooks(command) => {
+                let settings = settings::load(&path)?;
+                match command {
+                    Webhooks::List(output) => block_on(webhooks::list(&settings, output)),
+                    Webhooks::Test { name, output } => {
+                        return block_on(webhooks::test(&settings, &name, output));
+                    }
+                    Webhooks::Pause { name, reason } => {
+                        block_on(webhooks::set_paused(&settings, &name, Some(&reason)))
+                    }
+                    Webhooks::Resume { name } => {
+                        block_on(webhooks::set_paused(&settings, &name, None))
+                    }
+                }
+            }
+        };
+        done.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+/// Commands other than the daemon need one thread.
+fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::transient("cannot start").because(error))?
+        .block_on(command)
+}

@@ -1,0 +1,267 @@
+//! The source: login, rights, server settings, slot, publication, tables.
+
+use super::Report;
+use crate::capture::tables;
+use crate::event_log::Checkpoint;
+use crate::fault::Result;
+use crate::ops::settings::Settings;
+use crate::wal::publication::{self, Table};
+use crate::wal::{Connection, GatedSession, ReplicaIdentity, server_error::sql_fault, slot};
+
+pub(super) async fn look(settings: &Settings, report: &mut Report) {
+    let source = &settings.source;
+    let connection = match Connection::open(&source.target, "rowhook check").await {
+        Ok(connection) => connection,
+        Err(fault) => return report.fault("source", &fault),
+    };
+    report.good("source", format!("connected to {}", source.target.label()));
+    let looks = [
+        server(&connection, settings, report).await,
+        replication(settings, report).await,
+        slot_state(&connection, settings, report).await,
+        captured(&connection, settings, report).await,
+    ];
+    for fault in looks.into_iter().filter_map(Result::err) {
+        report.fault("source", &fault);
+    }
+}
+
+async fn server(connection: &Connection, settings: &Settings, report: &mut Report) -> Result<()> {
+    let fault = |error| sql_fault("cannot read the server's settings", error);
+    let row = connection
+        .query_one(
+            include_str!("../../../../sql/server_settings.sql"),
+            &[&settings.source.slot],
+        )
+        .await
+        .map_err(fault)?;
+    let version: i32 = row.try_get(0).map_err(fault)?;
+    let level: String = row.try_get(1).map_err(fault)?;
+    let (free_slots, free_senders): (i64, i64) = (
+        row.try_get(2).map_err(fault)?,
+        row.try_get(3).map_err(fault)?,
+    );
+    let keep: i64 = row.try_get(4).map_err(fault)?;
+    match version / 10_000 {
+        major @ 14.. => report.good("server version", major.to_string()),
+        major => report.bad(
+            "server version",
+            format!("{major} is not supported"),
+            "PostgreSQL 14 or newer is needed",
+        ),
+    }
+    match level.as_str() {
+        "logical" => report.good("wal_level", "logical"),
+        other => report.bad(
+            "wal_level",
+            format!("{other}; logical decoding needs logical"),
+            "alter system set wal_level = logical; then restart the server",
+        ),
+    }
+    if free_slots < 1 {
+        report.bad(
+            "max_replication_slots",
+            "all slots are taken",
+            "alter system set max_replication_slots = …; then restart the server",
+        );
+    }
+    if free_senders < 1 {
+        report.bad(
+            "max_wal_senders",
+            "all WAL senders are taken",
+            "alter system set max_wal_senders = …; then restart the server",
+        );
+    }
+    if keep < 0 {
+        report.remark(
+            "max_slot_wal_keep_size",
+            "not limited: a slot that nobody reads from fills the disk",
+            "alter system set max_slot_wal_keep_size = '…', above source.wal_budget; select pg_reload_conf()",
+        );
+    }
+    Ok(())
+}
+
+/// Logs in as the daemon will.
+async fn replication(settings: &Settings, report: &mut Report) -> Result<()> {
+    let mut session = GatedSession::open(&settings.source).await?;
+    match session.identify().await {
+        Ok(system) => report.good(
+            "replication session",
+            format!("system {}, timeline {}", system.identifier, system.timeline),
+        ),
+        Err(fault) => {
+            let role = publication::quote(&settings.source.target.user);
+            report.bad(
+                "replication session",
+                fault.cause(),
+                format!("alter role {role} with replication; and see that pg_hba.conf lets it in"),
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn slot_state(
+    connection: &Connection,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<()> {
+    let about = format!("slot \"{}\"", settings.source.slot);
+    let found = slot::Slot::look_up(connection, &settings.source.slot).await?;
+    let log = Connection::open(&settings.log.target, "rowhook check").await?;
+    let known = Checkpoint::read(&log)
+        .await?
+        .is_some_and(|checkpoint| !checkpoint.slot.is_empty());
+    match (found, known) {
+        (None, true) => report.bad(
+            about,
+            "it is gone, and the log was written from it: changes may be lost",
+            "find out who dropped it; `rowhook setup --accept-gap` makes a new one and records the gap",
+        ),
+        (None, false) => report.bad(about, "it does not exist yet", "rowhook setup"),
+        (Some(_), false) => report.bad(about, "it exists, but this log knows nothing of it", "choose another source.slot"),
+        (Some(slot), true) if slot.wal_status.as_deref() == Some("lost") => report.bad(
+            about,
+            "it is lost: the server removed WAL that it needed",
+            "`rowhook setup --accept-gap` makes a new one and records the gap",
+        ),
+        (Some(slot), true) => match slot.active_pid {
+            Some(pid) => report.good(about, format!("in use by server process {pid}")),
+            None => report.good(about, "ready"),
+        },
+    }
+    Ok(())
+}
+
+async fn captured(connection: &Connection, settings: &Settings, report: &mut Report) -> Result<()> {
+    let name = &settings.source.publication;
+    let about = format!("publication \"{name}\"");
+    let found = publication::look_up(connection, name).await?;
+    match found {
+        None => report.bad(&about, "it does not exist yet", "rowhook setup"),
+        Some(found) if !found.complete => report.remark(
+            &about,
+            "it does not publish every kind of change",
+            format!(
+                "alter publication {} set (publish = 'insert, update, delete, truncate')",
+                publication::quote(name)
+            ),
+        ),
+        Some(_) => report.good(&about, "ready"),
+    }
+    let survey = match tables::survey(
+        publication::tables(connection, name).await?,
+        &settings.capture,
+    ) {
+        Ok(survey) => survey,
+        Err(fault) => {
+            report.fault("capture.tables", &fault);
+            return Ok(());
+        }
+    };
+    for refusal in &survey.refused {
+        let about = format!("table {}", refusal.table);
+        if refusal.named {
+            report.bad(
+                about,
+                format!("it cannot be captured: {}", refusal.reason),
+                refusal.fix.clone(),
+            );
+        } else {
+            report.remark(
+                about,
+                format!("it is not captured: {}", refusal.reason),
+                refusal.fix.clone(),
+            );
+        }
+    }
+    if survey.captured.is_empty() {
+        report.bad(
+            "capture.tables",
+            "no table matches",
+            "change capture.tables, or create the tables",
+        );
+    } else {
+        report.good(
+            "capture.tables",
+            format!("{} tables match", survey.captured.len()),
+        );
+    }
+    let all_tables = found.is_some_and(|found| found.all_tables);
+    for table in &survey.captured {
+        rules(table, settings, report);
+        if found.is_some() {
+            published(table, all_tables, settings, report);
+        }
+    }
+    unmatched_rules(&survey.captured, settings, report);
+    Ok(())
+}
+
+fn published(table: &Table, all_tables: bool, settings: &Settings, report: &mut Report) {
+    let about = format!("table {}.{}", table.schema, table.name);
+    if !table.published && !all_tables {
+        let sql = publication::add_sql(&settings.source.publication, std::slice::from_ref(table));
+        report.bad(
+            &about,
+            "it matches and is not in the publication",
+            if table.owned {
+                "rowhook setup".into()
+            } else {
+                sql
+            },
+        );
+    }
+    let wants_full = settings.source.replica_identity == ReplicaIdentity::Full;
+    match table.identity {
+        'f' => {}
+        'n' => report.bad(
+            &about,
+            "its replica identity is nothing: the server refuses updates and deletes of a published table without one",
+            publication::identity_full_sql(table),
+        ),
+        _ if wants_full => report.remark(
+            &about,
+            "its replica identity is not full: old values of updates are not known",
+            publication::identity_full_sql(table),
+        ),
+        _ => {}
+    }
+}
+
+/// Columns that the rules name have to exist.
+fn rules(table: &Table, settings: &Settings, report: &mut Report) {
+    let Some(rule) = settings.capture.rule(&table.schema, &table.name) else {
+        return;
+    };
+    let redacted = rule.redact.iter().map(|(column, _)| column);
+    let named = rule
+        .key
+        .iter()
+        .flatten()
+        .chain(&rule.exclude)
+        .chain(redacted);
+    for column in named.filter(|column| !table.columns.contains(column)) {
+        report.bad(
+            format!("[[resource]] for {}", rule.table),
+            format!("table {} has no column \"{column}\"", rule.table),
+            format!("one of: {}", table.columns.join(", ")),
+        );
+    }
+}
+
+fn unmatched_rules(captured: &[Table], settings: &Settings, report: &mut Report) {
+    for rule in &settings.capture.resources {
+        let found = captured
+            .iter()
+            .any(|table| table.schema == rule.table.schema && table.name == rule.table.name);
+        if !found {
+            report.remark(
+                format!("[[resource]] for {}", rule.table),
+                "no captured table has this name",
+                "correct `table`, or take it into capture.tables",
+            );
+        }
+    }
+}

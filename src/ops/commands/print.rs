@@ -1,0 +1,47 @@
+//! How commands print: tables for people, JSON for programs, and no panic where the reader is gone.
+
+use std::io::{ErrorKind, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::fault::{Fault, Result};
+
+/// Prints text as it is.
+///
+/// # Errors
+/// If standard output cannot be written. A reader such as `head` that has gone away is no fault.
+pub(super) fn text(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Fault::permanent("cannot write to standard output").because(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints one line.
+pub(super) fn line(line: impl AsRef<str>) -> Result<()> {
+    text(&format!("{}\n", line.as_ref()))
+}
+
+/// Prints a JSON value.
+pub(super) fn json(value: &serde_json::Value) -> Result<()> {
+    line(format!("{value:#}"))
+}
+
+/// Prints a table with a head and aligned columns.
+pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(head);
+    for row in rows {
+        table.add_row(row);
+    }
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    line(lines.join("\n"))
+}

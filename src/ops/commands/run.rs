@@ -1,0 +1,127 @@
+//! `rowhook run`: the daemon.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::daemon;
+use crate::fault::{Fault, Result};
+use crate::ops::settings::{self, Settings};
+use crate::ops::{logging, systemd};
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// The fault that stopped it.
+pub fn run(path: &Path) -> Result<()> {
+    logging::start();
+    let settings = settings::load(path)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::transient("cannot start").because(error))?;
+    let outcome = runtime.block_on(serve(path, settings));
+    // What was cut off must not keep the process.
+    runtime.shutdown_background();
+    match &outcome {
+        Ok(()) => tracing::info!("stopped as asked"),
+        Err(fault) => {
+            tracing::error!(error = %fault.cause(), next_step = fault.advice(), "stopped")
+        }
+    }
+    outcome
+}
+
+async fn serve(path: &Path, settings: Settings) -> Result<()> {
+    let stop = CancellationToken::new();
+    let (current, following) = watch::channel(Arc::new(settings));
+    let signals = follow_signals(path.to_owned(), current, stop.clone())?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        source = %following.borrow().source.target.label(),
+        slot = %following.borrow().source.slot,
+        webhooks = following.borrow().webhooks.len(),
+        "rowhook starts"
+    );
+    let running = tokio::spawn(daemon::run(following, stop));
+    let outcome = running
+        .await
+        .map_err(|error| Fault::permanent("the daemon broke").because(error))?;
+    signals.abort();
+    outcome
+}
+
+/// SIGTERM and SIGINT stop, a second one at once; SIGHUP reloads.
+fn follow_signals(
+    path: PathBuf,
+    current: watch::Sender<Arc<Settings>>,
+    stop: CancellationToken,
+) -> Result<tokio::task::JoinHandle<()>> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| Fault::permanent("cannot listen for signals").because(error))
+    };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    Ok(tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => end(&stop),
+                _ = interrupt.recv() => end(&stop),
+                _ = hangup.recv() => reload(&path, &current),
+            }
+        }
+    }))
+}
+
+fn end(stop: &CancellationToken) {
+    if stop.is_cancelled() {
+        tracing::warn!("asked to stop twice: stopping without waiting");
+        std::process::exit(130);
+    }
+    tracing::info!("stopping: finishing what is in flight");
+    stop.cancel();
+}
+
+/// Takes the webhooks over from the file. Settings that are wrong change nothing; settings that
+/// need a restart are named.
+fn reload(path: &Path, current: &watch::Sender<Arc<Settings>>) {
+    systemd::reloading();
+    match settings::load(path) {
+        Ok(new) => {
+            let old = Arc::clone(&current.borrow());
+            for part in needing_restart(&old, &new) {
+                tracing::warn!(%part, "changed in the file; takes effect after a restart");
+            }
+            current.send_replace(Arc::new(Settings {
+                webhooks: new.webhooks,
+                ..(*old).clone()
+            }));
+        }
+        Err(fault) => {
+            tracing::error!(error = %fault, "the settings are wrong and were not reloaded")
+        }
+    }
+    systemd::reloaded();
+}
+
+fn needing_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
+    let parts = [
+        ("[source]", old.source != new.source),
+        ("[capture] or [[resource]]", old.capture != new.capture),
+        ("[log]", old.log != new.log),
+        ("[api]", old.api != new.api),
+        (
+            "the first [[webhook]]",
+            old.webhooks.is_empty() && !new.webhooks.is_empty(),
+        ),
+    ];
+    parts
+        .into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(part, _)| part)
+        .collect()
+}

@@ -1,0 +1,214 @@
+//! `rowhook setup`: the log's schema, the publication, and the slot, in this order. A slot decodes
+//! with the catalogs of its time, so the publication has to be there before it.
+
+use std::fmt::Write as _;
+
+use super::print;
+use crate::capture::tables::{self, Survey};
+use crate::event_log::{Checkpoint, gap, migrate};
+use crate::fault::{Fault, Result};
+use crate::ops::cli::Setup;
+use crate::ops::settings::Settings;
+use crate::wal::publication::{self, Table};
+use crate::wal::{
+    Connection, GatedSession, ReplicaIdentity, System, server_error::sql_fault, slot,
+};
+
+/// Sets everything up. May be run again at any time; what is there already stays.
+///
+/// # Errors
+/// What could not be made, and which right is missing.
+pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
+    let source = &settings.source;
+    let connection = Connection::open(&source.target, "rowhook setup").await?;
+    let survey = tables::survey(
+        publication::tables(&connection, &source.publication).await?,
+        &settings.capture,
+    )?;
+    if options.print_sql {
+        return print::text(&script(settings, &survey));
+    }
+    remark_refused(&survey)?;
+    wal_level_is_logical(&connection).await?;
+    let mut session = GatedSession::open(source).await?;
+    let system = session.identify().await?;
+    drop(session);
+    let log = Connection::open(&settings.log.target, "rowhook setup").await?;
+    migrate::migrate(&log).await?;
+    print::line("log schema: ready")?;
+    publish(&connection, settings, &survey).await?;
+    make_slot(&connection, &log, settings, &system, options.accept_gap).await
+}
+
+/// Tables that cannot be captured: those that are named one by one stop the setup.
+fn remark_refused(survey: &Survey) -> Result<()> {
+    for refusal in &survey.refused {
+        if refusal.named {
+            return Err(Fault::settings(format!(
+                "capture.tables names {}, which cannot be captured: {}",
+                refusal.table, refusal.reason
+            ))
+            .next_step(refusal.fix.clone()));
+        }
+        print::line(format!(
+            "table {}: not captured, {} (fix: {})",
+            refusal.table, refusal.reason, refusal.fix
+        ))?;
+    }
+    Ok(())
+}
+
+async fn wal_level_is_logical(connection: &Connection) -> Result<()> {
+    let fault = |error| sql_fault("cannot read wal_level", error);
+    let row = connection
+        .query_one("select current_setting('wal_level')", &[])
+        .await
+        .map_err(fault)?;
+    let level: String = row.try_get(0).map_err(fault)?;
+    if level == "logical" {
+        return Ok(());
+    }
+    Err(Fault::permanent(format!(
+        "the source has wal_level = {level}; logical decoding needs wal_level = logical"
+    ))
+    .next_step("alter system set wal_level = logical; then restart the source's server"))
+}
+
+async fn publish(connection: &Connection, settings: &Settings, survey: &Survey) -> Result<()> {
+    let name = &settings.source.publication;
+    let found = publication::look_up(connection, name).await?;
+    let missing: Vec<Table> = match found {
+        Some(found) if found.all_tables => Vec::new(),
+        Some(_) => survey
+            .captured
+            .iter()
+            .filter(|table| !table.published)
+            .cloned()
+            .collect(),
+        None => survey.captured.clone(),
+    };
+    if settings.source.replica_identity == ReplicaIdentity::Full {
+        for table in survey.captured.iter().filter(|table| table.identity != 'f') {
+            tables::set_identity(connection, table).await?;
+            print::line(format!(
+                "table {}.{}: replica identity full",
+                table.schema, table.name
+            ))?;
+        }
+    }
+    let sql = match found {
+        None => publication::create_sql(name, &missing),
+        Some(_) if missing.is_empty() => String::new(),
+        Some(_) => publication::add_sql(name, &missing),
+    };
+    let what = || format!("cannot change publication \"{name}\"");
+    connection
+        .batch_execute(&sql)
+        .await
+        .map_err(|error| sql_fault(what(), error))?;
+    print::line(format!(
+        "publication \"{name}\": {} tables",
+        survey.captured.len()
+    ))
+}
+
+async fn make_slot(
+    connection: &Connection,
+    log: &Connection,
+    settings: &Settings,
+    system: &System,
+    accept_gap: bool,
+) -> Result<()> {
+    let name = &settings.source.slot;
+    let checkpoint = Checkpoint::read(log).await?;
+    let there = slot::Slot::look_up(connection, name).await?;
+    match (checkpoint, there) {
+        // After a teardown the log goes on with what is committed from now on, and says so.
+        (Some(checkpoint), None) if checkpoint.slot.is_empty() => {
+            let position = slot::create(connection, name).await?;
+            let event = gap::record(log, &checkpoint, system, &settings.source, position).await?;
+            print::line(format!("slot \"{name}\": made at {position}; the time since the teardown is a gap, event {event}"))
+        }
+        (Some(checkpoint), _) if accept_gap => {
+            slot::drop(connection, name).await?;
+            let position = slot::create(connection, name).await?;
+            let event = gap::record(log, &checkpoint, system, &settings.source, position).await?;
+            print::line(format!("slot \"{name}\": made anew at {position}; the gap is event {event}"))
+        }
+        (Some(_), Some(_)) => print::line(format!("slot \"{name}\": ready")),
+        (Some(checkpoint), None) => Err(Fault::permanent(format!(
+            "slot \"{name}\" existed and is gone; the log ends at {}, and what was committed after that may be lost",
+            checkpoint.acknowledged_lsn
+        ))
+        .next_step("run `rowhook setup --accept-gap` to make a new slot and record the gap as an event")),
+        (None, Some(_)) => Err(Fault::permanent(format!(
+            "slot \"{name}\" exists, but this log knows nothing of it: it belongs to something else, or to a log that was dropped"
+        ))
+        .next_step(format!("choose another source.slot, or drop it: select pg_drop_replication_slot('{name}')"))),
+        (None, None) => {
+            let position = slot::create(connection, name).await?;
+            let checkpoint = Checkpoint {
+                system_identifier: system.identifier.clone(),
+                timeline: system.timeline,
+                database: settings.source.target.database.clone(),
+                slot: name.clone(),
+                epoch: 0,
+                commit_lsn: crate::wal::Lsn::INVALID,
+                acknowledged_lsn: position,
+                next_sequence_id: 1,
+            };
+            if let Err(fault) = checkpoint.create(log).await {
+                // A slot without its checkpoint would hold back WAL for nobody.
+                slot::drop(connection, name).await?;
+                return Err(fault);
+            }
+            print::line(format!("slot \"{name}\": made at {position}"))
+        }
+    }
+}
+
+/// Everything as SQL, for those who hand out rights themselves.
+fn script(settings: &Settings, survey: &Survey) -> String {
+    let (source, log) = (&settings.source, &settings.log.target);
+    let role = publication::quote(&source.target.user);
+    let mut sql = String::new();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        sql,
+        "-- On the source, database {}, as a superuser or the tables' owner:",
+        source.target.database
+    );
+    let _ = writeln!(
+        sql,
+        "alter system set wal_level = logical; -- needs a restart where it is not logical yet"
+    );
+    let _ = writeln!(sql, "alter role {role} with login replication;");
+    for refusal in &survey.refused {
+        let _ = writeln!(
+            sql,
+            "-- {} is not captured: {} ({})",
+            refusal.table, refusal.reason, refusal.fix
+        );
+    }
+    if source.replica_identity == ReplicaIdentity::Full {
+        for table in survey.captured.iter().filter(|table| table.identity != 'f') {
+            let _ = writeln!(sql, "{};", publication::identity_full_sql(table));
+        }
+    }
+    let _ = writeln!(
+        sql,
+        "{};",
+        publication::create_sql(&source.publication, &survey.captured)
+    );
+    let _ = writeln!(sql, "\n-- On the log, database {}:", log.database);
+    let _ = writeln!(
+        sql,
+        "create schema rowhook authorization {};",
+        publication::quote(&log.user)
+    );
+    let _ = writeln!(
+        sql,
+        "\n-- Then run `rowhook setup`, which makes the log's tables and the slot with these rights."
+    );
+    sql
+}

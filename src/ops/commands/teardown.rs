@@ -1,0 +1,92 @@
+//! `rowhook teardown`: the slot first, because it holds back the source's WAL.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use super::print;
+use crate::fault::{Fault, Result};
+use crate::ops::cli::Teardown;
+use crate::ops::settings::Settings;
+use crate::wal::{Connection, publication::quote, server_error::sql_fault, slot};
+
+/// Shows what will go, asks, and removes it.
+///
+/// # Errors
+/// What could not be removed.
+pub async fn teardown(settings: &Settings, options: Teardown) -> Result<()> {
+    let source = &settings.source;
+    let connection = Connection::open(&source.target, "rowhook teardown").await?;
+    let slot = slot::Slot::look_up(&connection, &source.slot).await?;
+    if let Some(pid) = slot.as_ref().and_then(|slot| slot.active_pid) {
+        return Err(Fault::transient(format!(
+            "slot \"{}\" is in use by server process {pid}",
+            source.slot
+        ))
+        .next_step("stop the daemon first"));
+    }
+    print::line(format!(
+        "slot \"{}\" on {}",
+        source.slot,
+        source.target.label()
+    ))?;
+    print::line(format!("publication \"{}\"", source.publication))?;
+    if options.drop_log {
+        print::line(format!(
+            "schema rowhook with the whole event log on {}",
+            settings.log.target.label()
+        ))?;
+    } else {
+        print::line(
+            "the event log stays, and its checkpoint goes: a later setup begins a new history in it",
+        )?;
+    }
+    if !options.yes && !confirmed()? {
+        return print::line("nothing was removed");
+    }
+    slot::drop(&connection, &source.slot).await?;
+    print::line(format!("slot \"{}\": removed", source.slot))?;
+    let sql = format!("drop publication if exists {}", quote(&source.publication));
+    connection
+        .batch_execute(&sql)
+        .await
+        .map_err(|error| sql_fault("cannot drop the publication", error))?;
+    print::line(format!("publication \"{}\": removed", source.publication))?;
+    forget(settings, options.drop_log).await
+}
+
+async fn forget(settings: &Settings, drop_log: bool) -> Result<()> {
+    let log = Connection::open(&settings.log.target, "rowhook teardown").await?;
+    let (sql, done) = if drop_log {
+        (
+            "drop schema if exists rowhook cascade",
+            "event log: removed",
+        )
+    } else {
+        (
+            "do $$ begin if to_regclass('rowhook.checkpoint') is not null then \
+            update rowhook.checkpoint set slot = '' ; end if; end $$",
+            "checkpoint: detached",
+        )
+    };
+    log.batch_execute(sql)
+        .await
+        .map_err(|error| sql_fault("cannot clean up the log", error))?;
+    print::line(done)
+}
+
+fn confirmed() -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Fault::settings(
+            "teardown asks before it removes anything, and there is no terminal to ask on",
+        )
+        .next_step("run it with --yes"));
+    }
+    print!("Remove these? [y/N] ");
+    // A prompt that cannot be shown is answered blindly, which the default covers.
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Fault::permanent("cannot read the answer").because(error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
