@@ -18,11 +18,7 @@ as_root() {
 }
 
 has_postgres() {
-    if [ -n "${PG_BIN:-}" ]; then
-        [ -x "$PG_BIN/initdb" ]
-        return
-    fi
-    compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null
+    [ -n "${PG_BIN:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null
 }
 
 # The package would start a server of its own; the tests start theirs. postgresql-common reads this
@@ -62,7 +58,10 @@ install_postgres() {
     trap - EXIT
 }
 
-if has_postgres; then
+if [ -n "${PG_BIN:-}" ] && [ ! -x "$PG_BIN/initdb" ]; then
+    say "no initdb in PG_BIN=$PG_BIN"
+    exit 1
+elif has_postgres; then
     say 'PostgreSQL is there'
 else
     install_postgres

@@ -2,7 +2,7 @@
 //! Postgres is restarted twice, once by a crash. In the end the log has to equal what triggers saw,
 //! and the receiver has to have seen every event, each row's in order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -117,7 +117,10 @@ async fn the_log_equals_what_happened_after_ten_kills_and_two_restarts() {
     )
     .await;
     receiver.assert_all_signed();
-    assert_delivered_in_order(&events, &receiver.requests());
+    match check_deliveries(&events, &receiver.requests()) {
+        Ok(repeats) => println!("{} events delivered, {repeats} of them again", events.len()),
+        Err(difference) => panic!("{difference}"),
+    }
     assert_eq!(daemon.stop().await, Some(0));
 }
 
@@ -230,43 +233,117 @@ async fn event_ids(client: &tokio_postgres::Client) -> Vec<(i64, String, String)
 }
 
 /// Every event was accepted; no event is unknown; no event of a row was sent before the row's event
-/// before it was accepted, and the first acceptances of a row's events are in order.
-fn assert_delivered_in_order(events: &[(i64, String, String)], requests: &[Received]) {
+/// before it was accepted, and the first acceptances of a row's events are in order. Gives the
+/// number of repeats.
+fn check_deliveries(
+    events: &[(i64, String, String)],
+    requests: &[Received],
+) -> Result<usize, String> {
     let mut predecessor: HashMap<i64, i64> = HashMap::new();
     let mut last_of_row: HashMap<&str, i64> = HashMap::new();
-    let mut ids: HashMap<i64, (&str, &str)> = HashMap::new();
+    let mut known: HashMap<i64, (&str, &str)> = HashMap::new();
     for (sequence_id, event_id, row) in events {
-        ids.insert(*sequence_id, (event_id, row));
+        known.insert(*sequence_id, (event_id, row));
         if let Some(before) = last_of_row.insert(row, *sequence_id) {
             predecessor.insert(*sequence_id, before);
         }
     }
-    let mut accepted: HashMap<i64, usize> = HashMap::new();
-    let mut newest_accepted: HashMap<&str, i64> = HashMap::new();
+    let mut accepted: HashSet<i64> = HashSet::new();
     let mut repeats = 0;
-    for (at, request) in requests.iter().enumerate() {
+    for request in requests {
         let sequence_id = request.sequence_id;
-        let Some((event_id, row)) = ids.get(&sequence_id) else {
-            panic!("an event that is not in the log: {request:?}");
+        let Some((event_id, row)) = known.get(&sequence_id) else {
+            return Err(format!("an event that is not in the log: {request:?}"));
         };
-        assert_eq!(request.event_id, *event_id, "of event {sequence_id}");
-        if let Some(before) = predecessor.get(&sequence_id) {
-            assert!(
-                accepted.contains_key(before),
-                "{row}: {sequence_id} was sent before {before} was accepted"
-            );
+        if request.event_id != *event_id {
+            return Err(format!("event {sequence_id} is {event_id}: {request:?}"));
         }
-        if !request.accepted() {
-            continue;
+        // With this, first sightings and first acceptances of a row's events are in order too.
+        if let Some(before) = predecessor.get(&sequence_id)
+            && !accepted.contains(before)
+        {
+            return Err(format!(
+                "{row}: {sequence_id} sent before {before} was accepted"
+            ));
         }
-        if accepted.contains_key(&sequence_id) {
+        if request.accepted() && !accepted.insert(sequence_id) {
             repeats += 1;
-            continue;
         }
-        accepted.insert(sequence_id, at);
-        let newest = newest_accepted.insert(row, sequence_id).unwrap_or(0);
-        assert!(newest < sequence_id, "{row}: {sequence_id} after {newest}");
     }
-    assert_eq!(accepted.len(), events.len(), "not every event was accepted");
-    println!("{} events delivered, {repeats} of them again", events.len());
+    match known.len() - accepted.len() {
+        0 => Ok(repeats),
+        missing => Err(format!("{missing} events were never accepted")),
+    }
+}
+
+#[test]
+fn the_check_of_deliveries_finds_what_is_wrong() {
+    let event = |id: i64, row: &str| (id, format!("uuid-{id}"), row.to_owned());
+    let events = [event(1, "a"), event(2, "b"), event(3, "a")];
+    let request = |id: i64, status: u16| Received::example(id, &format!("uuid-{id}"), status);
+    let check = |requests: &[Received]| check_deliveries(&events, requests);
+
+    let other_rows_do_not_wait = [
+        request(2, 200),
+        request(1, 503),
+        request(1, 200),
+        request(3, 200),
+    ];
+    assert_eq!(check(&other_rows_do_not_wait), Ok(0));
+    let repeated = [
+        request(1, 200),
+        request(1, 200),
+        request(3, 200),
+        request(2, 200),
+    ];
+    assert_eq!(check(&repeated), Ok(1));
+
+    let missing = [request(1, 200), request(3, 200), request(2, 503)];
+    assert!(check(&missing).unwrap_err().contains("never accepted"));
+    let overtaken = [
+        request(1, 503),
+        request(3, 200),
+        request(1, 200),
+        request(2, 200),
+    ];
+    assert!(check(&overtaken).unwrap_err().contains("3 sent before 1"));
+    assert!(
+        check(&[request(9, 200)])
+            .unwrap_err()
+            .contains("not in the log")
+    );
+    let other_id = [Received::example(1, "uuid-2", 200)];
+    assert!(check(&other_id).unwrap_err().contains("event 1 is uuid-1"));
+}
+
+#[tokio::test]
+async fn the_writer_goes_on_after_a_restart() {
+    let cluster = Arc::new(Cluster::start(&[]).await);
+    let database = Database::create_in(&cluster).await;
+    prepare(&database).await;
+    let end = Instant::now() + Duration::from_secs(6);
+    let writer = tokio::spawn(write_until(
+        Arc::clone(&cluster),
+        database.name.clone(),
+        end,
+    ));
+    let mut before = 0;
+    for how in [Stop::Immediate, Stop::Fast] {
+        let client = database.client().await;
+        let began = Instant::now();
+        while audit::count(&client).await <= before {
+            assert!(
+                began.elapsed() < Duration::from_secs(30),
+                "nothing is written"
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+        cluster.restart(how).await;
+        before = audit::count(&database.client().await).await;
+    }
+    writer.await.unwrap();
+    let client = database.client().await;
+    assert!(audit::count(&client).await > before);
+    // Each transaction of pgbench updates three rows and inserts one.
+    assert_eq!(audit::count(&client).await % 4, 0);
 }

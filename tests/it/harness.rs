@@ -23,8 +23,10 @@ async fn databases_of_the_shared_cluster_do_not_see_each_other() {
 }
 
 #[tokio::test]
-async fn tcp_asks_for_the_password() {
+async fn tcp_asks_for_the_password_and_the_socket_does_not() {
     let database = Database::create().await;
+    let socket = tokio_postgres::connect(&database.socket_url(), tokio_postgres::NoTls).await;
+    assert!(socket.is_ok());
     let good = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await;
     assert!(good.is_ok());
     let url = database.cluster.url_without_password(&database.name);

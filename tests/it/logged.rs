@@ -94,7 +94,8 @@ pub(crate) async fn wait_for_logged(client: &Client, wanted: i64) -> Vec<Logged>
     assert_eq!(
         events.len() as i64,
         wanted,
-        "more than expected: {events:#?}"
+        "more than expected: {}",
+        tail(&events)
     );
     assert_dense(&events);
     events
@@ -112,7 +113,11 @@ pub(crate) async fn wait_for_event(
         if let Some(found) = all.iter().find(|event| fits(event)) {
             return found.clone();
         }
-        assert!(began.elapsed() < PATIENCE, "no {what} in the log: {all:#?}");
+        assert!(
+            began.elapsed() < PATIENCE,
+            "no {what} in the log: {}",
+            tail(&all)
+        );
         tokio::time::sleep(POLL).await;
     }
 }
@@ -122,14 +127,20 @@ pub(crate) async fn wait_for(client: &Client, what: &str, holds: impl AsyncFn() 
     let began = Instant::now();
     while !holds().await {
         if began.elapsed() > PATIENCE {
-            let logged = events(client).await;
-            panic!("waited in vain for {what}; the log holds {logged:#?}");
+            let logged = tail(&events(client).await);
+            panic!("waited in vain for {what}; the log holds {logged}");
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// Sequence ids have no gaps and no repeats; positions go up with them.
+/// The last events, for messages of failed tests.
+fn tail(events: &[Logged]) -> String {
+    let last = &events[events.len().saturating_sub(20)..];
+    format!("{} events, the last of them {last:#?}", events.len())
+}
+
+/// Sequence ids have no gaps and no repeats.
 pub(crate) fn assert_dense(events: &[Logged]) {
     for pair in events.windows(2) {
         assert_eq!(

@@ -56,6 +56,25 @@ pub(crate) struct Received {
 }
 
 impl Received {
+    /// A request that nobody sent, for tests of what looks at requests.
+    pub(crate) fn example(sequence_id: i64, event_id: &str, answered: u16) -> Self {
+        Self {
+            at: Instant::now(),
+            method: "POST".into(),
+            path: "/hook".into(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+            event_id: event_id.into(),
+            sequence_id,
+            event_type: String::new(),
+            resource: String::new(),
+            resource_id: String::new(),
+            attempt: 1,
+            signed: true,
+            answered: Some(answered),
+        }
+    }
+
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut of_name = self.headers.iter().filter(|(known, _)| known == name);
