@@ -1,1 +1,32 @@
 //! Integration tests: a real Postgres, real HTTP servers, the real binary.
+//!
+//! The harness: `cluster` starts Postgres, `daemon` runs the binary, `receiver` takes webhooks,
+//! `logged` reads the event log, `audit` is the independent account of what happened. The rest are
+//! tests, one file per promise.
+
+#![allow(
+    dead_code,
+    reason = "the harness offers more than each state of the tests uses"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    clippy::large_futures,
+    reason = "a test that meets the unexpected fails by panicking"
+)]
+
+mod ports;
+mod cluster;
+mod daemon;
+mod receiver;
+mod logged;
+mod audit;
+mod harness;
+mod capture;
+mod crash;

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Runs all tests, after installing what they need on a Debian where it is missing.
+# Arguments go to `cargo test`: tests/run.sh capture -- --nocapture
+#
+#   PG_BIN=/usr/lib/postgresql/17/bin   the Postgres to test against (default: the newest one here)
+#   ROWHOOK_CRASH_SECONDS=60            how long the crash test writes
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'tests/run.sh: %s\n' "$*" >&2; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+has_postgres() {
+    [ -n "${PG_BIN:-}" ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null
+}
+
+# The package would start a server of its own; the tests start theirs. postgresql-common reads this
+# file when the server package is installed; afterwards it is as it was.
+conf=/etc/postgresql-common/createcluster.conf
+conf_before=none
+
+restore_conf() {
+    case "$conf_before" in
+        none) return ;;
+        absent) as_root rm -f "$conf" ;;
+        *) as_root cp -p "$conf_before" "$conf" && rm -f "$conf_before" ;;
+    esac
+    conf_before=none
+}
+
+install_postgres() {
+    command -v apt-get >/dev/null || {
+        say 'no initdb found, and no apt-get to install it with: install PostgreSQL 14 or later,'
+        say 'or set PG_BIN to the directory of its programs'
+        exit 1
+    }
+    say 'installing PostgreSQL (without a server of its own)'
+    export DEBIAN_FRONTEND=noninteractive
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql-common
+    trap restore_conf EXIT
+    if [ -e "$conf" ]; then
+        conf_before=$(mktemp)
+        cp -p "$conf" "$conf_before"
+    else
+        conf_before=absent
+    fi
+    echo 'create_main_cluster = false' | as_root tee -a "$conf" >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql
+    restore_conf
+    trap - EXIT
+}
+
+if [ -n "${PG_BIN:-}" ] && [ ! -x "$PG_BIN/initdb" ]; then
+    say "no initdb in PG_BIN=$PG_BIN"
+    exit 1
+elif has_postgres; then
+    say 'PostgreSQL is there'
+else
+    install_postgres
+fi
+command -v cargo >/dev/null || {
+    say 'no cargo: install Rust from https://rustup.rs or your distribution'
+    exit 1
+}
+
+say "cargo test --lib --bins --examples --tests $*"
+exec cargo test --lib --bins --examples --tests "$@"
