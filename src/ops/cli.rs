@@ -164,7 +164,7 @@ impl Cli {
         let done = match self.command {
             Command::Config(Config::Schema) => config::schema(),
             Command::Config(Config::Show(output)) => config::show(&path, output.json),
-            Command::Run => return run::run(&path).map(|()| ExitCode::SUCCESS),
+            Command::Run => return run::run(&path),
             Command::Check(output) => {
                 return block_on(check::check(&settings::load(&path)?, output));
             }

@@ -1,6 +1,7 @@
 //! `rowhook run`: the daemon.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,13 +13,14 @@ use crate::fault::{Fault, Result};
 use crate::ops::settings::{self, Settings};
 use crate::ops::{logging, systemd};
 
-/// Runs the daemon until SIGTERM or SIGINT.
+/// Runs the daemon until SIGTERM or SIGINT. A fault that stops it is logged; its exit code comes
+/// back.
 ///
 /// # Errors
-/// The fault that stopped it.
-pub fn run(path: &Path) -> Result<()> {
-    logging::start();
+/// Of the settings: nobody reads a log that has not begun.
+pub fn run(path: &Path) -> Result<ExitCode> {
     let settings = settings::load(path)?;
+    logging::start();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -26,13 +28,16 @@ pub fn run(path: &Path) -> Result<()> {
     let outcome = runtime.block_on(serve(path, settings));
     // What was cut off must not keep the process.
     runtime.shutdown_background();
-    match &outcome {
-        Ok(()) => tracing::info!("stopped as asked"),
+    match outcome {
+        Ok(()) => {
+            tracing::info!("stopped as asked");
+            Ok(ExitCode::SUCCESS)
+        }
         Err(fault) => {
-            tracing::error!(error = %fault.cause(), next_step = fault.advice(), "stopped")
+            tracing::error!(error = %fault.cause(), next_step = fault.advice(), exit_code = fault.exit_code(), "stopped");
+            Ok(ExitCode::from(fault.exit_code()))
         }
     }
-    outcome
 }
 
 async fn serve(path: &Path, settings: Settings) -> Result<()> {
