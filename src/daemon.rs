@@ -55,14 +55,8 @@ pub async fn run(
         ));
     }
     tasks.spawn(capture(shared.capturer(&initial), stop.clone()));
-    tasks.spawn(dispatch(
-        Dispatch {
-            shared: shared.clone(),
-            settings,
-            tasks: JoinSet::new(),
-        },
-        stop.clone(),
-    ));
+    let for_dispatch = Dispatch { shared: shared.clone(), settings: settings.clone(), tasks: JoinSet::new() };
+    tasks.spawn(dispatch(for_dispatch, stop.clone()));
     tasks.spawn(upkeep::watch_slot(
         initial.source.clone(),
         Arc::clone(&shared.metrics),
@@ -75,7 +69,7 @@ pub async fn run(
         stop.clone(),
     ));
     tasks.spawn(upkeep::drop_old(
-        Arc::clone(&initial),
+        settings,
         shared.link.clone(),
         shared.standing.subscribe(),
         stop.clone(),

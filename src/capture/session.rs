@@ -121,7 +121,9 @@ impl Capturer {
             intake,
             capturer: self,
         };
-        session.run(stop).await
+        let (outcome, stream) = session.run(stop).await;
+        stream.close().await;
+        outcome
     }
 
     /// Checks the slot on the session that will stream, starts it, and claims the log. `None` if
@@ -255,7 +257,13 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn run(mut self, stop: &CancellationToken) -> Result<Ended> {
+    /// Runs to its end, and gives the stream back to be closed.
+    async fn run(mut self, stop: &CancellationToken) -> (Result<Ended>, Stream) {
+        let outcome = self.carry(stop).await;
+        (outcome, self.stream)
+    }
+
+    async fn carry(&mut self, stop: &CancellationToken) -> Result<Ended> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -373,7 +381,7 @@ impl Session<'_> {
 
     /// Commits what is complete. What is not goes back with the connection: it was never
     /// acknowledged and comes again.
-    async fn finish(mut self) -> Result<Ended> {
+    async fn finish(&mut self) -> Result<Ended> {
         loop {
             if self.intake.batch.at_boundary() {
                 self.append_if_due();

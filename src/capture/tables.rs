@@ -95,57 +95,44 @@ fn distinct_names(tables: &[Table], capture: &Capture) -> Result<()> {
     Ok(())
 }
 
-/// What a refresh changed.
+/// What a refresh changed, and what it could not.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Refreshed {
     /// Tables that joined the publication now.
     pub joined: Vec<String>,
+    /// Tables that match and belong to another role, which has to add them.
+    pub foreign: Vec<String>,
 }
 
-/// Adds tables that match and are not published yet, and sets their replica identity. A table that
-/// another role owns is left for the operator, and does not keep the others out.
+/// Adds tables that match and are not published yet, and sets their replica identity. `None` if the
+/// publication is gone.
 ///
 /// # Errors
-/// By the server's SQLSTATE; permanent if the publication is gone.
-pub async fn refresh(
-    connection: &Connection,
-    source: &Source,
-    capture: &Capture,
-) -> Result<Refreshed> {
+/// By the server's SQLSTATE; settings, if a new table makes resource names ambiguous.
+pub async fn refresh(connection: &Connection, source: &Source, capture: &Capture) -> Result<Option<Refreshed>> {
     let name = &source.publication;
-    let Some(found) = publication::look_up(connection, name).await? else {
-        return Err(
-            Fault::permanent(format!("publication \"{name}\" does not exist")).next_step(
-                "run `rowhook setup`; changes made while it was missing are not published",
-            ),
-        );
-    };
+    let Some(found) = publication::look_up(connection, name).await? else { return Ok(None) };
     let mut refreshed = Refreshed::default();
     if found.all_tables {
-        return Ok(refreshed);
+        return Ok(Some(refreshed));
     }
     let survey = survey(publication::tables(connection, name).await?, capture)?;
-    for table in survey
-        .captured
-        .into_iter()
-        .filter(|table| !table.published && table.owned)
-    {
+    for table in survey.captured.into_iter().filter(|table| !table.published) {
         let label = format!("{}.{}", table.schema, table.name);
+        if !table.owned {
+            refreshed.foreign.push(label);
+            continue;
+        }
         if source.replica_identity == ReplicaIdentity::Full && table.identity != 'f' {
             set_identity(connection, &table).await?;
         }
         connection
             .batch_execute(&publication::add_sql(name, std::slice::from_ref(&table)))
             .await
-            .map_err(|error| {
-                sql_fault(
-                    format!("cannot add {label} to publication \"{name}\""),
-                    error,
-                )
-            })?;
+            .map_err(|error| sql_fault(format!("cannot add {label} to publication \"{name}\""), error))?;
         refreshed.joined.push(label);
     }
-    Ok(refreshed)
+    Ok(Some(refreshed))
 }
 
 /// Makes the stream carry whole old rows. Takes a short exclusive lock; waits for it at most two
@@ -164,13 +151,8 @@ pub async fn set_identity(connection: &Connection, table: &Table) -> Result<()> 
         let _ = connection.batch_execute("rollback").await;
     }
     done.map_err(|error| {
-        sql_fault(
-            format!(
-                "cannot set the replica identity of {}.{}",
-                table.schema, table.name
-            ),
-            error,
-        )
+        let what = format!("cannot set the replica identity of {}.{}", table.schema, table.name);
+        sql_fault(what, error).next_step("run it again when the table is less busy: it needs a short exclusive lock")
     })
 }
 

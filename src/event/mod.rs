@@ -1,6 +1,7 @@
 //! Row changes become events. Pure.
 
 mod draft;
+mod fields;
 mod id;
 mod json;
 mod kind;
@@ -11,6 +12,7 @@ mod shape;
 mod tests;
 
 pub use draft::{Draft, Drafter, MisfitRow};
+pub use fields::{Fields, Member};
 pub use id::{EventIds, postgres_micros, rfc3339, unix_micros};
 pub use kind::{Kind, TypeCatalog};
 pub use logged::{Action, Event, OldRow, Origin};

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use crate::capture::{Standing, tables};
 use crate::event::Capture;
 use crate::event_log::{Link, retention};
-use crate::fault::{Fault, Kind, Result};
+use crate::fault::{Fault, Result};
 use crate::wal::{Source, slot};
 
 /// How often the slot is measured.
@@ -107,7 +107,7 @@ impl Level {
 /// streams: a standby changes nothing.
 ///
 /// # Errors
-/// Settings, if new tables make resource names ambiguous; permanent, if the publication is gone.
+/// Permanent, if the publication is gone. Anything else is told and tried again.
 pub async fn follow_tables(
     source: Source,
     capture: Arc<Capture>,
@@ -115,40 +115,44 @@ pub async fn follow_tables(
     stop: CancellationToken,
 ) -> Result<()> {
     let link = Link::new(&source.target, "rowhook tables");
-    let mut last = None;
+    let mut told = None;
     while pause(source.table_refresh, &stop).await {
         if !matches!(*standing.borrow(), Standing::Streaming { .. }) {
             continue;
         }
-        let refreshed =
-            async { tables::refresh(&link.connection().await?, &source, &capture).await };
+        let refreshed = async { tables::refresh(&link.connection().await?, &source, &capture).await };
         match refreshed.await {
-            Ok(refreshed) => {
-                last = None;
-                for table in refreshed.joined {
-                    tracing::info!(%table, "a new table matches and is captured from now on");
-                }
-            }
-            Err(fault) if fault.kind() == Kind::Permanent && publication_is_gone(&fault) => {
-                return Err(fault);
-            }
-            Err(fault) => once(&mut last, &fault),
+            Ok(Some(refreshed)) => tell_refreshed(&refreshed, &mut told),
+            Ok(None) => return Err(publication_gone(&source)),
+            Err(fault) => once(&mut told, fault.cause()),
         }
     }
     Ok(())
 }
 
-fn publication_is_gone(fault: &Fault) -> bool {
-    fault.cause().contains("does not exist")
+fn publication_gone(source: &Source) -> Fault {
+    Fault::permanent(format!("publication \"{}\" was dropped", source.publication))
+        .next_step("run `rowhook setup`, which makes it anew; changes that were made without it are not published")
+}
+
+fn tell_refreshed(refreshed: &tables::Refreshed, told: &mut Option<String>) {
+    for table in &refreshed.joined {
+        tracing::info!(%table, "a new table matches and is captured from now on");
+    }
+    if refreshed.foreign.is_empty() {
+        *told = None;
+    } else {
+        let tables = refreshed.foreign.join(", ");
+        once(told, format!("{tables}: another role owns them; `rowhook check` prints what it has to run"));
+    }
 }
 
 /// A chore that fails again and again says so once.
-fn once(last: &mut Option<String>, fault: &Fault) {
-    let cause = fault.cause();
-    if last.as_deref() != Some(&cause) {
-        tracing::warn!(error = %cause, "cannot take in new tables");
+fn once(told: &mut Option<String>, problem: String) {
+    if told.as_deref() != Some(&problem) {
+        tracing::warn!(error = %problem, "cannot take in new tables");
     }
-    *last = Some(cause);
+    *told = Some(problem);
 }
 
 /// Drops segments that are older than the retention and settled everywhere.
@@ -156,22 +160,19 @@ fn once(last: &mut Option<String>, fault: &Fault) {
 /// # Errors
 /// None; what cannot be dropped is dropped later.
 pub async fn drop_old(
-    settings: Arc<Settings>,
+    settings: watch::Receiver<Arc<Settings>>,
     link: Link,
     standing: watch::Receiver<Standing>,
     stop: CancellationToken,
 ) -> Result<()> {
-    let Some(retention) = settings.log.retention else {
+    let Some(retention) = settings.borrow().log.retention else {
         stop.cancelled().await;
         return Ok(());
     };
-    let subscriptions: Vec<&str> = settings
-        .webhooks
-        .iter()
-        .map(|webhook| webhook.name.as_str())
-        .collect();
     loop {
         if matches!(*standing.borrow(), Standing::Streaming { .. }) {
+            let current = Arc::clone(&settings.borrow());
+            let subscriptions: Vec<&str> = current.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
             let dropped = async {
                 retention::drop_old_segments(&link.connection().await?, retention, &subscriptions)
                     .await

@@ -127,11 +127,13 @@ pub async fn look_up(connection: &Connection, name: &str) -> Result<Option<Publi
         .map_err(|error| sql_fault(what(), error))
 }
 
-/// The statement that creates the publication over `tables`.
+/// The statement that creates the publication over `tables`. Changes of partitions come as their
+/// root's.
 #[must_use]
 pub fn create_sql(name: &str, tables: &[Table]) -> String {
     let mut sql = format!("create publication {}", quote(name));
     append_tables(&mut sql, " for table ", tables);
+    sql.push_str(" with (publish_via_partition_root = true)");
     sql
 }
 

@@ -23,6 +23,9 @@ const BUFFERED_MESSAGES: usize = 1024;
 /// which waits for the last position to be confirmed.
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
+/// What a polite end of the stream may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// A session that is logged in and has not started to stream.
 pub struct GatedSession {
     client: ReplicationClient,
@@ -231,6 +234,15 @@ impl Stream {
     pub fn acknowledge(&self, durable: &impl DurablePosition) {
         self.client
             .update_applied_lsn(WireLsn::from_u64(durable.position().0));
+    }
+
+    /// Ends the stream: politely, if that takes no time, so that the slot is free at once.
+    pub async fn close(mut self) {
+        self.client.stop();
+        let closed = async { while let Ok(Some(_)) = self.client.recv().await {} };
+        if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
+            self.client.abort();
+        }
     }
 
     fn silent(&mut self) -> Fault {

@@ -6,7 +6,6 @@
 mod endpoint;
 mod delivery;
 mod json;
-mod fields;
 mod render;
 pub mod sign;
 mod send;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use bytestring::ByteString;
 use comfy_table::Table;
+use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::print;
-use crate::event::{Action, Event, OldRow, rfc3339};
+use crate::event::{Action, Event, Fields, Member, OldRow, rfc3339};
 use crate::event_log::read::{self, Filter};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::{List, Output};
@@ -40,7 +41,7 @@ pub async fn list(settings: &Settings, list: &List) -> Result<()> {
     if list.output.json {
         return events
             .iter()
-            .try_for_each(|event| print::line(as_json(event).to_string()));
+            .try_for_each(|event| print::line(compact(event)?));
     }
     if events.is_empty() {
         return print::line("no events");
@@ -70,11 +71,7 @@ pub async fn tail(settings: &Settings, list: &List) -> Result<()> {
     loop {
         for event in read::page(&log, &filter).await? {
             filter.after = Some(event.sequence_id);
-            let line = if list.output.json {
-                as_json(&event).to_string()
-            } else {
-                one_line(&event)
-            };
+            let line = if list.output.json { compact(&event)? } else { one_line(&event) };
             print::line(line)?;
         }
         filter.newest = false;
@@ -99,14 +96,13 @@ fn summary(event: &Event) -> String {
     const WIDTH: usize = 120;
     let text = match (event.action, &event.previous) {
         (Action::Updated, Some(previous)) => {
+            let changes = fields(Some(previous));
             let new = fields(event.record.as_deref());
-            let changes = fields(Some(previous)).into_iter().map(|(name, old)| {
-                let new = new
-                    .get(&name)
-                    .map_or_else(|| "?".to_owned(), ToString::to_string);
-                format!("{name}: {old} → {new}")
-            });
-            changes.collect::<Vec<_>>().join(", ")
+            let change = |old: &Member<'_>| {
+                let new = new.get(old.key).map_or("?", |new| new.value);
+                format!("{}: {} → {new}", old.key.trim_matches('"'), old.value)
+            };
+            changes.iter().map(change).collect::<Vec<_>>().join(", ")
         }
         (Action::Updated, None) => "old values not known".to_owned(),
         _ => event.record.as_deref().unwrap_or_default().to_owned(),
@@ -118,10 +114,8 @@ fn summary(event: &Event) -> String {
     }
 }
 
-fn fields(object: Option<&str>) -> Map<String, Value> {
-    object
-        .and_then(|object| serde_json::from_str(object).ok())
-        .unwrap_or_default()
+fn fields(object: Option<&str>) -> Fields<'_> {
+    object.and_then(Fields::read).unwrap_or_default()
 }
 
 /// Shows one event.
@@ -144,7 +138,7 @@ pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<()
             .next_step("`rowhook events list` shows what it holds"));
     };
     if output.json {
-        return print::json(&as_json(&event));
+        return print::line(serde_json::to_string_pretty(&View::from(&event)).map_err(unprintable)?);
     }
     print::line(format!(
         "event      {} ({})",
@@ -177,17 +171,16 @@ fn side_by_side(event: &Event) -> Result<()> {
     table
         .load_style(comfy_table::presets::NOTHING)
         .set_header(["", "FIELD", "OLD", "NEW"]);
-    for (name, value) in &record {
-        let value = value.to_string();
-        let old = previous.get(name).map(ToString::to_string);
+    for Member { key, value } in record.iter() {
+        let old = previous.get(key).map(|old| old.value);
         let (mark, old, new) = match (event.action, old) {
-            (Action::Created | Action::Truncated | Action::Noted, _) => ("+", String::new(), value),
-            (Action::Deleted, _) => ("-", value, String::new()),
-            (Action::Updated, Some(old)) => ("*", old, value),
-            (Action::Updated, None) if event.old_row == OldRow::Full => ("", value.clone(), value),
-            (Action::Updated, None) => ("", "(not known)".to_owned(), value),
+            (Action::Created | Action::Truncated | Action::Noted, _) => ("+", "", *value),
+            (Action::Deleted, _) => ("-", *value, ""),
+            (Action::Updated, Some(old)) => ("*", old, *value),
+            (Action::Updated, None) if event.old_row == OldRow::Full => ("", *value, *value),
+            (Action::Updated, None) => ("", "(not known)", *value),
         };
-        table.add_row([mark.to_owned(), name.clone(), old, new]);
+        table.add_row([mark, key.trim_matches('"'), old, new]);
     }
     let lines: Vec<String> = table
         .lines()
@@ -196,32 +189,67 @@ fn side_by_side(event: &Event) -> Result<()> {
     print::line(lines.join("\n"))
 }
 
-/// An event for programs: the names of the webhook payload.
-fn as_json(event: &Event) -> Value {
-    let raw = |text: Option<&str>| -> Value {
-        text.and_then(|text| serde_json::from_str::<&RawValue>(text).ok())
-            .and_then(|raw| serde_json::to_value(raw).ok())
-            .unwrap_or(Value::Null)
-    };
-    json!({
-        "sequenceId": event.sequence_id,
-        "id": event.event_id.to_string(),
-        "type": &*event.event_type,
-        "resource": &*event.resource,
-        "resourceId": event.resource_id.as_deref(),
-        "action": event.action.as_str(),
-        "createdAt": rfc3339(event.created_at),
-        "record": raw(event.record.as_deref()),
-        "previousValues": raw(event.previous.as_deref()),
-        "context": raw(event.context.as_deref()),
-        "oldRow": event.old_row.as_str(),
-        "unknown": event.unknown,
-        "source": {
-            "schema": &*event.origin.schema,
-            "table": &*event.origin.table,
-            "xid": event.origin.xid,
-            "lsn": event.origin.commit_lsn.to_string(),
-            "index": event.origin.index,
-        },
-    })
+/// An event for programs: the names of the webhook payload. Values are passed on as they stand in
+/// the log; a number keeps all of its digits.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    sequence_id: i64,
+    id: String,
+    r#type: &'a str,
+    resource: &'a str,
+    resource_id: Option<&'a str>,
+    action: &'static str,
+    created_at: String,
+    record: Option<&'a RawValue>,
+    previous_values: Option<&'a RawValue>,
+    context: Option<&'a RawValue>,
+    old_row: &'static str,
+    unknown: &'a [String],
+    source: ViewSource<'a>,
+}
+
+#[derive(Serialize)]
+struct ViewSource<'a> {
+    schema: &'a str,
+    table: &'a str,
+    xid: u32,
+    lsn: String,
+    index: u64,
+}
+
+impl<'a> From<&'a Event> for View<'a> {
+    fn from(event: &'a Event) -> Self {
+        let raw = |text: &'a Option<ByteString>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        Self {
+            sequence_id: event.sequence_id,
+            id: event.event_id.to_string(),
+            r#type: &event.event_type,
+            resource: &event.resource,
+            resource_id: event.resource_id.as_deref(),
+            action: event.action.as_str(),
+            created_at: rfc3339(event.created_at),
+            record: raw(&event.record),
+            previous_values: raw(&event.previous),
+            context: raw(&event.context),
+            old_row: event.old_row.as_str(),
+            unknown: &event.unknown,
+            source: ViewSource {
+                schema: &event.origin.schema,
+                table: &event.origin.table,
+                xid: event.origin.xid,
+                lsn: event.origin.commit_lsn.to_string(),
+                index: event.origin.index,
+            },
+        }
+    }
+}
+
+/// One line of JSON.
+fn compact(event: &Event) -> Result<String> {
+    serde_json::to_string(&View::from(event)).map_err(unprintable)
+}
+
+fn unprintable(error: serde_json::Error) -> Fault {
+    Fault::permanent("an event of the log cannot be printed").because(error)
 }

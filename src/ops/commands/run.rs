@@ -119,10 +119,6 @@ fn needing_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("[capture] or [[resource]]", old.capture != new.capture),
         ("[log]", old.log != new.log),
         ("[api]", old.api != new.api),
-        (
-            "the first [[webhook]]",
-            old.webhooks.is_empty() && !new.webhooks.is_empty(),
-        ),
     ];
     parts
         .into_iter()

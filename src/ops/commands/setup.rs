@@ -146,6 +146,7 @@ async fn make_slot(
         ))
         .next_step(format!("choose another source.slot, or drop it: select pg_drop_replication_slot('{name}')"))),
         (None, None) => {
+            print::line("slot: being made; this waits for transactions that run now to end")?;
             let position = slot::create(connection, name).await?;
             let checkpoint = Checkpoint {
                 system_identifier: system.identifier.clone(),

@@ -2,7 +2,7 @@
 //! values. Source: Snaapi, "Event Data Structure".
 
 use crate::event::{Action, Event, OldRow};
-use crate::webhook::fields::Fields;
+use crate::event::Fields;
 use crate::webhook::json::Json;
 
 /// Writes `{"old":…,"new":…,"changes":{…}}`; what is not known is left out.

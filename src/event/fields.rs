@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 /// The members of one JSON object. Of a key that stands twice the last value counts, in the first
 /// one's place, as JavaScript and most parsers have it.
 #[derive(Debug, Default)]
-pub(super) struct Fields<'a> {
+pub struct Fields<'a> {
     members: Vec<Member<'a>>,
     /// Unescaped key → index in `members`.
     places: HashMap<Cow<'a, str>, usize>,
@@ -19,37 +19,43 @@ pub(super) struct Fields<'a> {
 
 /// One member as it is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Member<'a> {
+pub struct Member<'a> {
     /// The key's JSON text, quotes and escapes included.
-    pub(super) key: &'a str,
+    pub key: &'a str,
     /// The value's JSON text.
-    pub(super) value: &'a str,
+    pub value: &'a str,
 }
 
 impl<'a> Fields<'a> {
     /// Reads `text`; `None` if it is not a JSON object.
-    pub(super) fn read(text: &'a str) -> Option<Self> {
+    pub fn read(text: &'a str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
     /// The members in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Member<'a>> {
+    pub fn iter(&self) -> impl Iterator<Item = &Member<'a>> {
         self.members.iter()
     }
 
     /// The keys' JSON texts in order.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
+    pub fn keys(&self) -> impl Iterator<Item = &'a str> {
         self.members.iter().map(|member| member.key)
     }
 
     /// These members with the values of `over` where it has the key; what only `over` has comes
     /// last, in its order.
     #[must_use]
-    pub(super) fn overlaid_by(mut self, over: &Fields<'a>) -> Self {
+    pub fn overlaid_by(mut self, over: &Fields<'a>) -> Self {
         for member in &over.members {
             self.put(*member);
         }
         self
+    }
+
+    /// The member with this key, given as its JSON text.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Member<'a>> {
+        self.members.get(*self.places.get(&unescaped(key))?)
     }
 
     fn put(&mut self, member: Member<'a>) {
