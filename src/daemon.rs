@@ -55,7 +55,11 @@ pub async fn run(
         ));
     }
     tasks.spawn(capture(shared.capturer(&initial), stop.clone()));
-    let for_dispatch = Dispatch { shared: shared.clone(), settings: settings.clone(), tasks: JoinSet::new() };
+    let for_dispatch = Dispatch {
+        shared: shared.clone(),
+        settings: settings.clone(),
+        tasks: JoinSet::new(),
+    };
     tasks.spawn(dispatch(for_dispatch, stop.clone()));
     tasks.spawn(upkeep::watch_slot(
         initial.source.clone(),

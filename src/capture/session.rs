@@ -85,7 +85,10 @@ impl Capturer {
     /// Transient faults are worth another session; others are not.
     pub async fn run(&mut self, stop: &CancellationToken) -> Result<Ended> {
         let control = Connection::open(&self.source.target, "rowhook control").await?;
+        // Each step is bounded, and a step that is done is progress.
+        self.metrics.capture_pulse.beat();
         let log = Connection::open(&self.log.target, "rowhook writer").await?;
+        self.metrics.capture_pulse.beat();
         prepare_log(&log).await?;
         let Some((stream, checkpoint)) = self.start_stream(&control, &log, stop).await? else {
             return Ok(Ended::Stopped);
@@ -106,6 +109,7 @@ impl Capturer {
         );
         self.tail
             .publish(Vec::new(), 0, checkpoint.next_sequence_id - 1);
+        self.metrics.streaming.set(1);
         self.standing.send_replace(Standing::Streaming {
             epoch: checkpoint.epoch,
         });
@@ -122,6 +126,7 @@ impl Capturer {
             capturer: self,
         };
         let (outcome, stream) = session.run(stop).await;
+        self.metrics.streaming.set(0);
         stream.close().await;
         outcome
     }
@@ -289,7 +294,7 @@ impl Session<'_> {
                     self.take(received).await?;
                 }
                 // 5. The clock: positions with nothing to log in front of them.
-                _ = tick.tick() => self.acknowledge_idle().await?,
+                _ = tick.tick() => self.confirm_idle(),
             }
         }
     }
@@ -319,15 +324,18 @@ impl Session<'_> {
     /// Starts to append what has gathered, if the writer is free: at once where a transaction ends,
     /// in parts where one does not end within a batch.
     fn append_if_due(&mut self) {
-        let batch = &mut self.intake.batch;
+        let batch = &self.intake.batch;
         let due = !batch.is_empty() && (batch.at_boundary() || batch.bytes() >= BATCH_BYTES);
-        if !due {
-            return;
+        if due && self.writer.is_some() {
+            let chunk = self.intake.batch.take();
+            self.append(chunk);
         }
+    }
+
+    fn append(&mut self, chunk: Chunk) {
         let Some(mut writer) = self.writer.take() else {
             return;
         };
-        let chunk = batch.take();
         self.appending = Some(Box::pin(async move {
             let outcome = writer.append(&chunk).await;
             (writer, chunk, outcome)
@@ -342,13 +350,17 @@ impl Session<'_> {
         self.appending = None;
         let durable = outcome?;
         self.writer = Some(writer);
-        let metrics = &self.capturer.metrics;
-        metrics.batch(chunk.count, chunk.bytes());
-        let Some(durable) = durable else {
+        if let Some(durable) = durable {
+            self.acknowledge(durable);
+        }
+        if chunk.is_position() {
+            return Ok(());
+        }
+        self.capturer.metrics.batch(chunk.count, chunk.bytes());
+        if durable.is_none() {
             self.partial = true;
             return Ok(());
-        };
-        self.acknowledge(durable);
+        }
         // What went in parts is not whole in memory; readers take it from the log.
         let whole = !std::mem::take(&mut self.partial);
         let events = if whole { chunk.events() } else { Vec::new() };
@@ -368,15 +380,14 @@ impl Session<'_> {
 
     /// With nothing in flight, the stream's position may be confirmed as it is, once the
     /// checkpoint says that it will be: a slot beyond its checkpoint counts as moved by others.
-    async fn acknowledge_idle(&mut self) -> Result<()> {
-        let nothing_in_flight = self.intake.between_transactions() && self.intake.batch.is_empty();
+    fn confirm_idle(&mut self) {
+        let idle = self.intake.between_transactions()
+            && self.intake.batch.is_empty()
+            && self.writer.is_some();
         let position = self.intake.position;
-        let due = idle::is_due(position, self.acknowledged, self.acknowledged_at.elapsed());
-        if let (true, true, Some(writer)) = (nothing_in_flight, due, &mut self.writer) {
-            let durable = writer.skip_to(position).await?;
-            self.acknowledge(durable);
+        if idle && idle::is_due(position, self.acknowledged, self.acknowledged_at.elapsed()) {
+            self.append(Chunk::position(position));
         }
-        Ok(())
     }
 
     /// Commits what is complete. What is not goes back with the connection: it was never

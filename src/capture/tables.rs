@@ -109,9 +109,15 @@ pub struct Refreshed {
 ///
 /// # Errors
 /// By the server's SQLSTATE; settings, if a new table makes resource names ambiguous.
-pub async fn refresh(connection: &Connection, source: &Source, capture: &Capture) -> Result<Option<Refreshed>> {
+pub async fn refresh(
+    connection: &Connection,
+    source: &Source,
+    capture: &Capture,
+) -> Result<Option<Refreshed>> {
     let name = &source.publication;
-    let Some(found) = publication::look_up(connection, name).await? else { return Ok(None) };
+    let Some(found) = publication::look_up(connection, name).await? else {
+        return Ok(None);
+    };
     let mut refreshed = Refreshed::default();
     if found.all_tables {
         return Ok(Some(refreshed));
@@ -129,7 +135,12 @@ pub async fn refresh(connection: &Connection, source: &Source, capture: &Capture
         connection
             .batch_execute(&publication::add_sql(name, std::slice::from_ref(&table)))
             .await
-            .map_err(|error| sql_fault(format!("cannot add {label} to publication \"{name}\""), error))?;
+            .map_err(|error| {
+                sql_fault(
+                    format!("cannot add {label} to publication \"{name}\""),
+                    error,
+                )
+            })?;
         refreshed.joined.push(label);
     }
     Ok(Some(refreshed))
@@ -151,8 +162,12 @@ pub async fn set_identity(connection: &Connection, table: &Table) -> Result<()> 
         let _ = connection.batch_execute("rollback").await;
     }
     done.map_err(|error| {
-        let what = format!("cannot set the replica identity of {}.{}", table.schema, table.name);
-        sql_fault(what, error).next_step("run it again when the table is less busy: it needs a short exclusive lock")
+        let what = format!(
+            "cannot set the replica identity of {}.{}",
+            table.schema, table.name
+        );
+        sql_fault(what, error)
+            .next_step("run it again when the table is less busy: it needs a short exclusive lock")
     })
 }
 

@@ -32,6 +32,17 @@ pub struct TransactionEnd {
     pub commit_time: i64,
 }
 
+/// What a chunk ends with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    /// A transaction: what was appended since the last one is committed.
+    Transaction(TransactionEnd),
+    /// A position with nothing to log in front of it.
+    Position(Lsn),
+    /// Nothing: more of the same transaction follows.
+    Open,
+}
+
 /// The batch that fills.
 pub struct Batch {
     rows: BytesMut,
@@ -62,8 +73,7 @@ pub struct Chunk {
     pub count: usize,
     /// Sequence id behind the last row.
     pub(super) next_sequence_id: i64,
-    /// `Some` if the chunk ends where a transaction ends: the log transaction then ends, too.
-    pub(super) end: Option<TransactionEnd>,
+    pub(super) end: End,
     marks: Vec<Mark>,
 }
 
@@ -164,13 +174,34 @@ impl Batch {
             rows: full.rows.freeze(),
             count: full.count,
             next_sequence_id: full.next_sequence_id,
-            end: if full.open { None } else { full.end },
+            end: match full.end {
+                Some(end) if !full.open => End::Transaction(end),
+                _ => End::Open,
+            },
             marks: full.marks,
         }
     }
 }
 
 impl Chunk {
+    /// No rows: only a position that may be acknowledged once the checkpoint says that it will be.
+    #[must_use]
+    pub fn position(position: Lsn) -> Self {
+        Self {
+            rows: Bytes::new(),
+            count: 0,
+            next_sequence_id: 0,
+            end: End::Position(position),
+            marks: Vec::new(),
+        }
+    }
+
+    /// Whether readers have nothing to see in it.
+    #[must_use]
+    pub fn is_position(&self) -> bool {
+        matches!(self.end, End::Position(_))
+    }
+
     /// The events for readers in memory; they share the chunk's bytes. Empty if none were kept.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
@@ -192,7 +223,10 @@ impl Chunk {
     /// Commit time of its last transaction, microseconds since 2000-01-01 UTC; `None` for a part.
     #[must_use]
     pub fn commit_time(&self) -> Option<i64> {
-        self.end.map(|end| end.commit_time)
+        match self.end {
+            End::Transaction(end) => Some(end.commit_time),
+            End::Position(_) | End::Open => None,
+        }
     }
 
     fn event(&self, mark: &Mark) -> Event {

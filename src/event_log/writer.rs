@@ -9,7 +9,7 @@ use futures_util::SinkExt;
 use jiff::Timestamp;
 use tokio_postgres::{CopyInSink, Statement};
 
-use super::batch::{Chunk, TransactionEnd};
+use super::batch::{Chunk, End, TransactionEnd};
 use super::checkpoint::{Checkpoint, Durable, to_pg};
 use super::copy::{COPY_EVENTS, HEADER, TRAILER};
 use crate::event::unix_micros;
@@ -85,7 +85,8 @@ impl Writer {
     }
 
     /// Appends a chunk. Where it ends a transaction, everything since the last one is committed
-    /// together with the checkpoint; else the COPY stays open for the rest of that transaction.
+    /// together with the checkpoint; else the COPY stays open for the rest of that transaction. A
+    /// position alone only moves the checkpoint.
     ///
     /// # Errors
     /// Fenced if another writer claimed the log; transient if the database is gone, full or read-only.
@@ -95,20 +96,16 @@ impl Writer {
             within(self.send(chunk)).await?;
         }
         match chunk.end {
-            Some(end) => within(self.commit(end, chunk.next_sequence_id))
+            End::Transaction(end) => within(self.commit(end, chunk.next_sequence_id))
                 .await
                 .map(Some),
-            None => Ok(None),
+            End::Position(position) => within(self.skip_to(position)).await.map(Some),
+            End::Open => Ok(None),
         }
     }
 
-    /// Records that a position with nothing to log in front of it may be acknowledged.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub async fn skip_to(&mut self, position: Lsn) -> Result<Durable> {
-        let advance = self.advance(position, self.next_sequence_id, None);
-        within(advance).await?;
+    async fn skip_to(&self, position: Lsn) -> Result<Durable> {
+        self.advance(position, self.next_sequence_id, None).await?;
         Ok(Durable::committed(position))
     }
 

@@ -120,7 +120,8 @@ pub async fn follow_tables(
         if !matches!(*standing.borrow(), Standing::Streaming { .. }) {
             continue;
         }
-        let refreshed = async { tables::refresh(&link.connection().await?, &source, &capture).await };
+        let refreshed =
+            async { tables::refresh(&link.connection().await?, &source, &capture).await };
         match refreshed.await {
             Ok(Some(refreshed)) => tell_refreshed(&refreshed, &mut told),
             Ok(None) => return Err(publication_gone(&source)),
@@ -143,7 +144,10 @@ fn tell_refreshed(refreshed: &tables::Refreshed, told: &mut Option<String>) {
         *told = None;
     } else {
         let tables = refreshed.foreign.join(", ");
-        once(told, format!("{tables}: another role owns them; `rowhook check` prints what it has to run"));
+        once(
+            told,
+            format!("{tables}: another role owns them; `rowhook check` prints what it has to run"),
+        );
     }
 }
 
@@ -172,7 +176,11 @@ pub async fn drop_old(
     loop {
         if matches!(*standing.borrow(), Standing::Streaming { .. }) {
             let current = Arc::clone(&settings.borrow());
-            let subscriptions: Vec<&str> = current.webhooks.iter().map(|webhook| webhook.name.as_str()).collect();
+            let subscriptions: Vec<&str> = current
+                .webhooks
+                .iter()
+                .map(|webhook| webhook.name.as_str())
+                .collect();
             let dropped = async {
                 retention::drop_old_segments(&link.connection().await?, retention, &subscriptions)
                     .await

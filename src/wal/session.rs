@@ -105,24 +105,9 @@ impl GatedSession {
     /// # Errors
     /// As [`open`](Self::open): the login happens in the background and fails here.
     pub async fn identify(&mut self) -> Result<System> {
-        let answer = tokio::time::timeout(
-            self.source.target.connect_timeout,
-            self.client.identify_system(),
-        )
-        .await;
-        let system = match answer {
-            Ok(system) => {
-                system.map_err(|error| server_error::session_fault(&self.source.target, &error))?
-            }
-            Err(_) => {
-                self.client.abort();
-                return Err(Fault::transient(format!(
-                    "cannot connect to {}: no answer within {}",
-                    self.source.target.label(),
-                    humantime::format_duration(self.source.target.connect_timeout)
-                )));
-            }
-        };
+        let system = self
+            .step(async |client| client.identify_system().await)
+            .await?;
         Ok(System {
             identifier: system.system_id,
             timeline: system.timeline,
@@ -133,26 +118,22 @@ impl GatedSession {
     /// Runs a query on this very session; columns come as text.
     ///
     /// # Errors
-    /// By the server's SQLSTATE.
+    /// By the server's SQLSTATE; transient without an answer in time.
     pub async fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let rows = self
-            .client
-            .simple_query(sql)
-            .await
-            .map_err(|error| server_error::session_fault(&self.source.target, &error))?;
+            .step(async |client| client.simple_query(sql).await)
+            .await?;
         Ok(rows.into_iter().map(text_columns).collect())
     }
 
     /// The history file of a timeline, which says where each earlier one ended.
     ///
     /// # Errors
-    /// By the server's SQLSTATE.
+    /// By the server's SQLSTATE; transient without an answer in time.
     pub async fn timeline_history(&mut self, timeline: u32) -> Result<String> {
         let history = self
-            .client
-            .timeline_history(timeline)
-            .await
-            .map_err(|error| server_error::session_fault(&self.source.target, &error))?;
+            .step(async |client| client.timeline_history(timeline).await)
+            .await?;
         Ok(String::from_utf8_lossy(&history.content).into_owned())
     }
 
@@ -162,15 +143,38 @@ impl GatedSession {
     /// # Errors
     /// By the server's SQLSTATE; a slot in use by another session is transient.
     pub async fn start(mut self) -> Result<Stream> {
-        let source = self.source;
-        let fault = |error: PgWireError| server_error::session_fault(&source.target, &error);
-        self.client.start().await.map_err(fault)?;
-        self.client.wait_started().await.map_err(fault)?;
+        self.step(async |client| {
+            client.start().await?;
+            client.wait_started().await
+        })
+        .await?;
         Ok(Stream {
             client: self.client,
-            source,
+            source: self.source,
             heard: Instant::now(),
         })
+    }
+}
+
+impl GatedSession {
+    /// One step, within the connect timeout. A client that hangs in its login is not asked to
+    /// stop, it is ended.
+    async fn step<T>(
+        &mut self,
+        step: impl AsyncFnOnce(&mut ReplicationClient) -> Result<T, PgWireError>,
+    ) -> Result<T> {
+        let target = &self.source.target;
+        match tokio::time::timeout(target.connect_timeout, step(&mut self.client)).await {
+            Ok(done) => done.map_err(|error| server_error::session_fault(target, &error)),
+            Err(_) => {
+                self.client.abort();
+                let patience = humantime::format_duration(target.connect_timeout);
+                Err(Fault::transient(format!(
+                    "cannot connect to {}: no answer within {patience}",
+                    target.label()
+                )))
+            }
+        }
     }
 }
 

@@ -71,7 +71,11 @@ pub async fn tail(settings: &Settings, list: &List) -> Result<()> {
     loop {
         for event in read::page(&log, &filter).await? {
             filter.after = Some(event.sequence_id);
-            let line = if list.output.json { compact(&event)? } else { one_line(&event) };
+            let line = if list.output.json {
+                compact(&event)?
+            } else {
+                one_line(&event)
+            };
             print::line(line)?;
         }
         filter.newest = false;
@@ -138,7 +142,9 @@ pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<()
             .next_step("`rowhook events list` shows what it holds"));
     };
     if output.json {
-        return print::line(serde_json::to_string_pretty(&View::from(&event)).map_err(unprintable)?);
+        return print::line(
+            serde_json::to_string_pretty(&View::from(&event)).map_err(unprintable)?,
+        );
     }
     print::line(format!(
         "event      {} ({})",
@@ -220,7 +226,10 @@ struct ViewSource<'a> {
 
 impl<'a> From<&'a Event> for View<'a> {
     fn from(event: &'a Event) -> Self {
-        let raw = |text: &'a Option<ByteString>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let raw = |text: &'a Option<ByteString>| {
+            text.as_deref()
+                .and_then(|text| serde_json::from_str(text).ok())
+        };
         Self {
             sequence_id: event.sequence_id,
             id: event.event_id.to_string(),

@@ -1,8 +1,8 @@
 //! The `data` of a payload: `old`, `new` and `changes`, derived from the record and the previous
 //! values. Source: Snaapi, "Event Data Structure".
 
-use crate::event::{Action, Event, OldRow};
 use crate::event::Fields;
+use crate::event::{Action, Event, OldRow};
 use crate::webhook::json::Json;
 
 /// Writes `{"old":…,"new":…,"changes":{…}}`; what is not known is left out.
