@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::str;
 
 use super::kind::Kind;
+use super::nested;
 
 /// Appends the JSON of a value that is not null.
 pub(super) fn write_value(out: &mut Vec<u8>, kind: &Kind, text: &[u8]) {
@@ -15,9 +16,36 @@ pub(super) fn write_value(out: &mut Vec<u8>, kind: &Kind, text: &[u8]) {
         Kind::Json => out.extend_from_slice(utf8(text).as_bytes()),
         Kind::Timestamp => write_timestamp(out, text, b""),
         Kind::TimestampTz => write_timestamp(out, text, b":00"),
-        Kind::Array(element, delimiter) => write_array(out, element, *delimiter, text),
+        Kind::Array(..) | Kind::Vector(_) | Kind::Composite(_) | Kind::Hstore => {
+            write_nested(out, kind, text)
+        }
         Kind::Text => write_string(out, text),
     }
+}
+
+/// A text that does not follow its type's grammar stays a string: no value stops the stream.
+fn write_nested(out: &mut Vec<u8>, kind: &Kind, text: &[u8]) {
+    let start = out.len();
+    match kind {
+        Kind::Array(element, delimiter) => nested::write_array(out, element, *delimiter, text),
+        Kind::Vector(element) => nested::write_vector(out, element, text),
+        Kind::Composite(attributes) => nested::write_composite(out, attributes, text),
+        Kind::Hstore => nested::write_hstore(out, text),
+        _ => write_string(out, text),
+    }
+    let written = out.get(start..).unwrap_or_default();
+    if serde_json::from_slice::<serde::de::IgnoredAny>(written).is_err() {
+        out.truncate(start);
+        write_string(out, text);
+    }
+}
+
+/// A name as the head of an object's member: `"name":`.
+pub(super) fn label(name: &str) -> Vec<u8> {
+    let mut label = Vec::new();
+    write_string(&mut label, name.as_bytes());
+    label.push(b':');
+    label
 }
 
 /// Appends a JSON string.
@@ -64,50 +92,6 @@ fn write_timestamp(out: &mut Vec<u8>, text: &[u8], minutes_of_offset: &[u8]) {
     }
     out.extend_from_slice(era);
     out.push(b'"');
-}
-
-/// `{1,NULL,"a b"}` → `[1,null,"a b"]`. Lower bounds (`[0:1]=`) are not part of the value.
-///
-/// Grammar: PostgreSQL manual, "Array Input and Output Syntax".
-fn write_array(out: &mut Vec<u8>, element: &Kind, delimiter: u8, text: &[u8]) {
-    let start = text.iter().position(|byte| *byte == b'{').unwrap_or(0);
-    let mut rest = text
-        .get(start..)
-        .unwrap_or_default()
-        .iter()
-        .copied()
-        .peekable();
-    let mut item = Vec::new();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'{' => out.push(b'['),
-            b'}' => out.push(b']'),
-            byte if byte == delimiter => out.push(b','),
-            b'"' => {
-                item.clear();
-                while let Some(byte) = rest.next() {
-                    match byte {
-                        b'"' => break,
-                        b'\\' => item.extend(rest.next()),
-                        byte => item.push(byte),
-                    }
-                }
-                write_value(out, element, &item);
-            }
-            byte => {
-                item.clear();
-                item.push(byte);
-                while let Some(byte) = rest.next_if(|byte| *byte != delimiter && *byte != b'}') {
-                    item.push(byte);
-                }
-                if item == b"NULL" {
-                    out.extend_from_slice(b"null")
-                } else {
-                    write_value(out, element, &item)
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::json;
 use crate::wal::catalog::{Nature, TypeEntry};
 
 /// How a value's text becomes JSON.
@@ -20,6 +21,12 @@ pub enum Kind {
     TimestampTz,
     /// A JSON array of another kind; the byte delimits elements.
     Array(Box<Kind>, u8),
+    /// A JSON array of what stands between spaces: `int2vector` and `oidvector`.
+    Vector(Box<Kind>),
+    /// A JSON object with an attribute's label (`"name":`) and kind in each place.
+    Composite(Vec<(Vec<u8>, Kind)>),
+    /// A JSON object of strings.
+    Hstore,
     /// A JSON string.
     Text,
 }
@@ -59,6 +66,13 @@ impl TypeCatalog {
             (Some(Nature::Array(element, delimiter)), Some(depth)) => {
                 Kind::Array(Box::new(self.kind_within(*element, depth)), *delimiter)
             }
+            (Some(Nature::Composite(attributes)), Some(depth)) => Kind::Composite(
+                attributes
+                    .iter()
+                    .map(|(name, oid)| (json::label(name), self.kind_within(*oid, depth)))
+                    .collect(),
+            ),
+            (Some(Nature::Hstore), _) => Kind::Hstore,
             _ => Kind::Text,
         }
     }
@@ -71,6 +85,8 @@ fn scalar(oid: u32) -> Option<Kind> {
         // int8, int2, int4, float4, float8, numeric
         20 | 21 | 23 | 700 | 701 | 1700 => Kind::Number,
         114 | 3802 => Kind::Json,
+        22 => Kind::Vector(Box::new(Kind::Number)),
+        30 => Kind::Vector(Box::new(Kind::Text)),
         1114 => Kind::Timestamp,
         1184 => Kind::TimestampTz,
         // bytea, char, name, text, oid, bpchar, varchar, date, time, interval, timetz, uuid

@@ -6,6 +6,7 @@ mod id;
 mod json;
 mod kind;
 mod logged;
+mod nested;
 mod resource;
 mod shape;
 #[cfg(test)]

@@ -52,17 +52,12 @@ impl Shape {
         let columns: Vec<Column> = relation
             .columns
             .iter()
-            .map(|column| {
-                let mut label = Vec::new();
-                json::write_string(&mut label, column.name.as_bytes());
-                label.push(b':');
-                Column {
-                    label,
-                    kind: types.kind(column.type_oid),
-                    treatment: treatment(&column.name, rule),
-                    in_identity: column.in_identity,
-                    name: column.name.clone(),
-                }
+            .map(|column| Column {
+                label: json::label(&column.name),
+                kind: types.kind(column.type_oid),
+                treatment: treatment(&column.name, rule),
+                in_identity: column.in_identity,
+                name: column.name.clone(),
             })
             .collect();
         let key = key_columns(relation, rule, primary_key);

@@ -14,12 +14,16 @@ pub struct TypeEntry {
 }
 
 /// What a type is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Nature {
     /// A domain over another type.
     Domain(u32),
     /// An array of another type, with the delimiter of its text form.
     Array(u32, u8),
+    /// A composite of named attributes, each with its type.
+    Composite(Vec<(String, u32)>),
+    /// The extension type hstore.
+    Hstore,
     /// Anything else; its text is its value.
     Other,
 }
@@ -45,10 +49,18 @@ fn read_type(row: &tokio_postgres::Row) -> Result<TypeEntry, tokio_postgres::Err
     let oid: u32 = row.try_get(0)?;
     let (base, element): (u32, u32) = (row.try_get(1)?, row.try_get(2)?);
     let delimiter: String = row.try_get(3)?;
-    let nature = match (base, element) {
-        (0, 0) => Nature::Other,
-        (0, element) => Nature::Array(element, delimiter.bytes().next().unwrap_or(b',')),
-        (base, _) => Nature::Domain(base),
+    let (names, types): (Vec<String>, Vec<u32>) = (row.try_get(4)?, row.try_get(5)?);
+    let hstore: bool = row.try_get(6)?;
+    let nature = if base != 0 {
+        Nature::Domain(base)
+    } else if element != 0 {
+        Nature::Array(element, delimiter.bytes().next().unwrap_or(b','))
+    } else if !names.is_empty() {
+        Nature::Composite(names.into_iter().zip(types).collect())
+    } else if hstore {
+        Nature::Hstore
+    } else {
+        Nature::Other
     };
     Ok(TypeEntry { oid, nature })
 }

@@ -25,6 +25,7 @@ mod ports;
 mod cluster;
 mod daemon;
 mod receiver;
+mod types;
 mod logged;
 mod audit;
 mod harness;
