@@ -113,6 +113,7 @@ impl Capturer {
         self.standing.send_replace(Standing::Streaming {
             epoch: checkpoint.epoch,
         });
+        tracing::info!(epoch = checkpoint.epoch, from = %checkpoint.acknowledged_lsn, "streaming");
         let session = Session {
             log: writer.connection(),
             writer: Some(writer),

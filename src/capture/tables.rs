@@ -43,7 +43,7 @@ pub fn survey(tables: Vec<Table>, capture: &Capture) -> Result<Survey> {
         match obstacle(&table, capture) {
             Some((reason, fix)) => survey.refused.push(Refusal {
                 named: capture.names(&table.schema, &table.name),
-                table: format!("{}.{}", table.schema, table.name),
+                table: table.label(),
                 reason,
                 fix,
             }),
@@ -124,7 +124,7 @@ pub async fn refresh(
     }
     let survey = survey(publication::tables(connection, name).await?, capture)?;
     for table in survey.captured.into_iter().filter(|table| !table.published) {
-        let label = format!("{}.{}", table.schema, table.name);
+        let label = table.label();
         if !table.owned {
             refreshed.foreign.push(label);
             continue;
@@ -146,29 +146,41 @@ pub async fn refresh(
     Ok(Some(refreshed))
 }
 
-/// Makes the stream carry whole old rows. Takes a short exclusive lock; waits for it at most two
-/// seconds, because everything else would queue behind that wait.
+/// Makes the stream carry whole old rows; of a partitioned table, those of its partitions. Takes a
+/// short exclusive lock; waits for it at most two seconds, because everything else would queue
+/// behind that wait.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn set_identity(connection: &Connection, table: &Table) -> Result<()> {
+    let fault = |error| {
+        sql_fault(
+            format!("cannot set the replica identity of {}", table.label()),
+            error,
+        )
+        .next_step("run it again when the table is less busy: it needs a short exclusive lock")
+    };
+    let partitions = connection
+        .query(
+            include_str!("../../sql/identity_of_partitions.sql"),
+            &[&table.oid],
+        )
+        .await
+        .map_err(fault)?;
+    let mut statements = vec![publication::identity_full_sql(table)];
+    for row in partitions {
+        statements.push(row.try_get(0).map_err(fault)?);
+    }
     let sql = format!(
         "begin; set local lock_timeout = '2s'; {}; commit",
-        publication::identity_full_sql(table)
+        statements.join("; ")
     );
     let done = connection.batch_execute(&sql).await;
     if done.is_err() {
         // The failed transaction is still open; if this fails too, the connection is gone.
         let _ = connection.batch_execute("rollback").await;
     }
-    done.map_err(|error| {
-        let what = format!(
-            "cannot set the replica identity of {}.{}",
-            table.schema, table.name
-        );
-        sql_fault(what, error)
-            .next_step("run it again when the table is less busy: it needs a short exclusive lock")
-    })
+    done.map_err(fault)
 }
 
 #[cfg(test)]

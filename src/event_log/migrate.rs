@@ -9,6 +9,10 @@ pub const MIGRATIONS: [(i32, &str); 1] = [(1, include_str!("../../sql/0001_log.s
 /// Two instances that migrate at once take turns by this lock.
 const LOCK: i64 = 0x726f_7768_6f6f_6b00;
 
+/// `if not exists` alone would ask for the right to create schemas even where this one is there.
+const CREATE_SCHEMA: &str = "do $$ begin if not exists (select from pg_catalog.pg_namespace where nspname = 'rowhook') \
+     then create schema rowhook; end if; end $$;\n";
+
 /// The version of the schema in this database; `None` where there is none.
 ///
 /// # Errors
@@ -78,11 +82,7 @@ pub fn check(current: i32) -> Result<()> {
 /// One migration as a transaction of its own.
 #[must_use]
 pub fn script(version: i32, sql: &str) -> String {
-    let schema = if version == 1 {
-        "create schema if not exists rowhook;\n"
-    } else {
-        ""
-    };
+    let schema = if version == 1 { CREATE_SCHEMA } else { "" };
     format!(
         "begin;\n{schema}{sql}\ninsert into rowhook.schema_version (version) values ({version});\ncommit;\n"
     )

@@ -178,7 +178,7 @@ impl Cli {
                 match command {
                     Events::List(list) => block_on(events::list(&settings, &list)),
                     Events::Show { event, output } => {
-                        block_on(events::show(&settings, &event, output))
+                        return block_on(events::show(&settings, &event, output));
                     }
                     Events::Tail(list) => block_on(events::tail(&settings, &list)),
                 }

@@ -18,10 +18,10 @@ use crate::fault::{Fault, Result};
 /// Takes the address.
 ///
 /// # Errors
-/// Settings, if it cannot be had.
+/// Permanent, if it cannot be had.
 pub async fn bind(api: &Api) -> Result<TcpListener> {
     TcpListener::bind(api.listen).await.map_err(|error| {
-        Fault::settings(format!("cannot listen on {} (api.listen)", api.listen))
+        Fault::permanent(format!("cannot listen on {} (api.listen)", api.listen))
             .because(error)
             .next_step("choose a free address, or switch the API off with `listen = \"\"`")
     })

@@ -21,6 +21,10 @@ const SLOT_INTERVAL: Duration = Duration::from_secs(5);
 /// How often old segments are looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Less WAL than this behind the newest is no lag: positions with nothing to log are confirmed in
+/// steps of this size.
+pub const QUIET: u64 = 1 << 20;
+
 /// Waits; `false` if asked to stop.
 async fn pause(interval: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
@@ -61,8 +65,6 @@ pub async fn watch_slot(
 
 /// Age of the newest logged transaction, if there is more to read than a quiet server writes.
 fn lag_seconds(metrics: &Metrics, lag_bytes: u64) -> f64 {
-    /// Positions with nothing to log are confirmed in steps of this size.
-    const QUIET: u64 = 1 << 20;
     let newest = metrics.newest_commit.load(Ordering::Relaxed);
     if lag_bytes <= QUIET || newest == 0 {
         0.0

@@ -35,6 +35,12 @@ pub struct Table {
 }
 
 impl Table {
+    /// The name as messages say it.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+
     /// The name as SQL wants it.
     #[must_use]
     pub fn quoted(&self) -> String {

@@ -301,3 +301,28 @@ async fn tables_that_match_no_pattern_are_left_alone() {
         .await;
     assert_eq!(types(&captured.logged(1).await), ["seen.created"]);
 }
+
+#[tokio::test]
+async fn rows_of_a_partitioned_table_are_rows_of_its_root() {
+    let captured = Captured::tables(
+        "create table parts (id int, day date, note text, primary key (id, day)) partition by range (day);
+         create table parts_2025 partition of parts for values from ('2025-01-01') to ('2026-01-01');
+         create table parts_2026 partition of parts for values from ('2026-01-01') to ('2027-01-01')",
+    )
+    .await;
+    captured
+        .execute("insert into parts values (1, '2025-05-05', 'old')")
+        .await;
+    captured.execute("update parts set note = 'new'").await;
+    captured.execute("delete from parts").await;
+    let events = captured.logged(3).await;
+    assert_eq!(
+        types(&events),
+        ["parts.created", "parts.updated", "parts.deleted"]
+    );
+    assert_eq!(events[1].previous, json!({"note": "old"}));
+    assert_eq!(
+        events[2].record,
+        json!({"id": 1, "day": "2025-05-05", "note": "new"})
+    );
+}

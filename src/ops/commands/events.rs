@@ -1,5 +1,6 @@
 //! `rowhook events`: the log, read directly.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -125,8 +126,8 @@ fn fields(object: Option<&str>) -> Fields<'_> {
 /// Shows one event.
 ///
 /// # Errors
-/// If there is no such event, or the log cannot be asked.
-pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<()> {
+/// If the log cannot be asked. An event that it does not hold is exit code 1.
+pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<ExitCode> {
     let log = Connection::open(&settings.log.target, "rowhook events").await?;
     let found = match (which.parse::<i64>(), which.parse::<Uuid>()) {
         (Ok(sequence_id), _) => read::by_sequence_id(&log, sequence_id).await?,
@@ -138,14 +139,20 @@ pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<()
         }
     };
     let Some(event) = found else {
-        return Err(Fault::settings(format!("the log holds no event {which}"))
-            .next_step("`rowhook events list` shows what it holds"));
+        eprintln!(
+            "rowhook: the log holds no event {which}; `rowhook events list` shows what it holds"
+        );
+        return Ok(ExitCode::FAILURE);
     };
     if output.json {
-        return print::line(
-            serde_json::to_string_pretty(&View::from(&event)).map_err(unprintable)?,
-        );
+        print::line(serde_json::to_string_pretty(&View::from(&event)).map_err(unprintable)?)?;
+    } else {
+        describe(&event)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(event: &Event) -> Result<()> {
     print::line(format!(
         "event      {} ({})",
         event.sequence_id, event.event_id
@@ -166,7 +173,7 @@ pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<()
         print::line(format!("not known  {}", event.unknown.join(", ")))?;
     }
     print::line("")?;
-    side_by_side(&event)
+    side_by_side(event)
 }
 
 /// Old and new in two columns; a `*` marks what changed.

@@ -6,6 +6,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::fault::{Fault, Result};
 
+/// Columns of a terminal below which a table is not fitted to it.
+const NARROW: u16 = 60;
+
 /// Prints text as it is.
 ///
 /// # Errors
@@ -32,9 +35,14 @@ pub(super) fn json(value: &serde_json::Value) -> Result<()> {
 /// Prints a table with a head and aligned columns.
 pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     let mut table = Table::new();
+    // A terminal that is too narrow, or does not know its width, gets long lines, not tall columns.
+    let arrangement = match table.width() {
+        Some(width) if width < NARROW => ContentArrangement::Disabled,
+        _ => ContentArrangement::Dynamic,
+    };
     table
         .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_content_arrangement(arrangement)
         .set_header(head);
     for row in rows {
         table.add_row(row);

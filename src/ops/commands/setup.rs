@@ -1,15 +1,13 @@
 //! `rowhook setup`: the log's schema, the publication, and the slot, in this order. A slot decodes
 //! with the catalogs of its time, so the publication has to be there before it.
 
-use std::fmt::Write as _;
-
 use super::print;
 use crate::capture::tables::{self, Survey};
 use crate::event_log::{Checkpoint, gap, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Setup;
 use crate::ops::settings::Settings;
-use crate::wal::publication::{self, Table};
+use crate::wal::publication::{self, Publication, Table};
 use crate::wal::{
     Connection, GatedSession, ReplicaIdentity, System, server_error::sql_fault, slot,
 };
@@ -26,7 +24,8 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
         &settings.capture,
     )?;
     if options.print_sql {
-        return print::text(&script(settings, &survey));
+        let found = publication::look_up(&connection, &source.publication).await?;
+        return print::text(&script(settings, &survey, found));
     }
     remark_refused(&survey)?;
     wal_level_is_logical(&connection).await?;
@@ -77,39 +76,48 @@ async fn wal_level_is_logical(connection: &Connection) -> Result<()> {
 async fn publish(connection: &Connection, settings: &Settings, survey: &Survey) -> Result<()> {
     let name = &settings.source.publication;
     let found = publication::look_up(connection, name).await?;
-    let missing: Vec<Table> = match found {
-        Some(found) if found.all_tables => Vec::new(),
-        Some(_) => survey
-            .captured
-            .iter()
-            .filter(|table| !table.published)
-            .cloned()
-            .collect(),
-        None => survey.captured.clone(),
-    };
+    let (ours, foreign): (Vec<&Table>, Vec<&Table>) =
+        survey.captured.iter().partition(|table| table.owned);
     if settings.source.replica_identity == ReplicaIdentity::Full {
-        for table in survey.captured.iter().filter(|table| table.identity != 'f') {
+        for table in ours.into_iter().filter(|table| table.identity != 'f') {
             tables::set_identity(connection, table).await?;
-            print::line(format!(
-                "table {}.{}: replica identity full",
-                table.schema, table.name
-            ))?;
+            print::line(format!("table {}: replica identity full", table.label()))?;
         }
     }
-    let sql = match found {
-        None => publication::create_sql(name, &missing),
-        Some(_) if missing.is_empty() => String::new(),
-        Some(_) => publication::add_sql(name, &missing),
-    };
-    let what = || format!("cannot change publication \"{name}\"");
-    connection
-        .batch_execute(&sql)
-        .await
-        .map_err(|error| sql_fault(what(), error))?;
-    print::line(format!(
-        "publication \"{name}\": {} tables",
-        survey.captured.len()
-    ))
+    for table in foreign {
+        print::line(format!(
+            "table {}: another role owns it; `rowhook setup --print-sql` prints what it has to run",
+            table.label()
+        ))?;
+    }
+    if let Some(sql) = publication_sql(name, found, survey, |table| table.owned) {
+        let what = || format!("cannot change publication \"{name}\"");
+        connection
+            .batch_execute(&sql)
+            .await
+            .map_err(|error| sql_fault(what(), error))?;
+    }
+    print::line(format!("publication \"{name}\": ready"))
+}
+
+/// What the publication lacks, as a statement; tables that `may_add` does not take are left out.
+fn publication_sql(
+    name: &str,
+    found: Option<Publication>,
+    survey: &Survey,
+    may_add: impl Fn(&Table) -> bool,
+) -> Option<String> {
+    let missing = survey
+        .captured
+        .iter()
+        .filter(|table| !table.published && may_add(table))
+        .cloned();
+    let missing: Vec<Table> = missing.collect();
+    match found {
+        None => Some(publication::create_sql(name, &missing)),
+        Some(found) if found.all_tables || missing.is_empty() => None,
+        Some(_) => Some(publication::add_sql(name, &missing)),
+    }
 }
 
 async fn make_slot(
@@ -168,48 +176,36 @@ async fn make_slot(
     }
 }
 
-/// Everything as SQL, for those who hand out rights themselves.
-fn script(settings: &Settings, survey: &Survey) -> String {
+/// What is missing as SQL, for those who hand out rights themselves.
+fn script(settings: &Settings, survey: &Survey, found: Option<Publication>) -> String {
     let (source, log) = (&settings.source, &settings.log.target);
     let role = publication::quote(&source.target.user);
-    let mut sql = String::new();
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        sql,
-        "-- On the source, database {}, as a superuser or the tables' owner:",
-        source.target.database
-    );
-    let _ = writeln!(
-        sql,
+    let mut lines = vec![
+        format!(
+            "-- On the source, database {}, as a superuser or the tables' owner:",
+            source.target.database
+        ),
         "alter system set wal_level = logical; -- needs a restart where it is not logical yet"
-    );
-    let _ = writeln!(sql, "alter role {role} with login replication;");
+            .to_owned(),
+        format!("alter role {role} with login replication;"),
+    ];
     for refusal in &survey.refused {
-        let _ = writeln!(
-            sql,
+        lines.push(format!(
             "-- {} is not captured: {} ({})",
             refusal.table, refusal.reason, refusal.fix
-        );
+        ));
     }
     if source.replica_identity == ReplicaIdentity::Full {
-        for table in survey.captured.iter().filter(|table| table.identity != 'f') {
-            let _ = writeln!(sql, "{};", publication::identity_full_sql(table));
-        }
+        let lacking = survey.captured.iter().filter(|table| table.identity != 'f');
+        lines.extend(lacking.map(|table| format!("{};", publication::identity_full_sql(table))));
     }
-    let _ = writeln!(
-        sql,
-        "{};",
-        publication::create_sql(&source.publication, &survey.captured)
+    lines.extend(
+        publication_sql(&source.publication, found, survey, |_| true).map(|sql| format!("{sql};")),
     );
-    let _ = writeln!(sql, "\n-- On the log, database {}:", log.database);
-    let _ = writeln!(
-        sql,
-        "create schema rowhook authorization {};",
-        publication::quote(&log.user)
-    );
-    let _ = writeln!(
-        sql,
-        "\n-- Then run `rowhook setup`, which makes the log's tables and the slot with these rights."
-    );
-    sql
+    lines.extend([
+        format!("\n-- On the log, database {}:", log.database),
+        format!("create schema if not exists rowhook authorization {};", publication::quote(&log.user)),
+        "\n-- Then run `rowhook setup`, which makes the log's tables and the slot with these rights.\n".to_owned(),
+    ]);
+    lines.join("\n")
 }

@@ -8,6 +8,7 @@ use crate::event_log::{Checkpoint, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Output;
 use crate::ops::settings::Settings;
+use crate::ops::upkeep::QUIET;
 use crate::wal::{Connection, server_error::sql_fault, slot};
 
 /// Prints the status.
@@ -26,13 +27,16 @@ pub async fn status(settings: &Settings, output: Output) -> Result<()> {
     let state = slot::Slot::look_up(&source, &settings.source.slot).await?;
     let retained = slot::retained(&source, &settings.source.slot).await?;
     let checkpoint = Checkpoint::read(&log).await?;
+    let newest = newest_change_seconds(&log).await?;
+    let lag_bytes = retained.map(|retained| retained.lag_bytes);
     let capture = json!({
         "slot": settings.source.slot,
         "slot_state": slot_state(state.as_ref()),
         "wal_held_bytes": retained.map(|retained| retained.held_bytes),
         "wal_budget_bytes": settings.source.wal_budget,
-        "lag_bytes": retained.map(|retained| retained.lag_bytes),
-        "lag_seconds": lag_seconds(&log).await?,
+        "lag_bytes": lag_bytes,
+        "lag_seconds": lag_seconds(newest, lag_bytes),
+        "newest_change_seconds": newest,
         "logged_up_to": checkpoint.as_ref().map(|checkpoint| checkpoint.acknowledged_lsn.to_string()),
         "newest_sequence_id": checkpoint.as_ref().map(|checkpoint| checkpoint.next_sequence_id - 1),
         "epoch": checkpoint.as_ref().map(|checkpoint| checkpoint.epoch),
@@ -57,8 +61,17 @@ fn slot_state(slot: Option<&slot::Slot>) -> String {
     }
 }
 
+/// Age of the newest logged transaction, where more waits to be read than a quiet server writes.
+fn lag_seconds(newest: Option<f64>, lag_bytes: Option<u64>) -> Option<f64> {
+    if lag_bytes? <= QUIET {
+        Some(0.0)
+    } else {
+        newest
+    }
+}
+
 /// Age of the newest logged transaction.
-async fn lag_seconds(log: &Connection) -> Result<Option<f64>> {
+async fn newest_change_seconds(log: &Connection) -> Result<Option<f64>> {
     let fault = |error| sql_fault("cannot read the checkpoint", error);
     let sql = "select extract(epoch from now() - committed_at)::float8 from rowhook.checkpoint";
     let row = log.query_opt(sql, &[]).await.map_err(fault)?;
@@ -120,7 +133,7 @@ fn show(capture: &Value, webhooks: &[Value]) -> Result<()> {
         text("logged_up_to"),
         text("newest_sequence_id")
     ))?;
-    if let Some(seconds) = capture["lag_seconds"].as_f64() {
+    if let Some(seconds) = capture["newest_change_seconds"].as_f64() {
         print::line(format!("newest change   {seconds:.1} s ago"))?;
     }
     print::line("")?;

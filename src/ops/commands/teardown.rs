@@ -44,13 +44,19 @@ pub async fn teardown(settings: &Settings, options: Teardown) -> Result<()> {
     }
     slot::drop(&connection, &source.slot).await?;
     print::line(format!("slot \"{}\": removed", source.slot))?;
-    let sql = format!("drop publication if exists {}", quote(&source.publication));
-    connection
-        .batch_execute(&sql)
-        .await
-        .map_err(|error| sql_fault("cannot drop the publication", error))?;
-    print::line(format!("publication \"{}\": removed", source.publication))?;
-    forget(settings, options.drop_log).await
+    let left = drop_publication(&connection, &source.publication).await;
+    forget(settings, options.drop_log).await?;
+    left
+}
+
+/// A publication that another role owns stays, and keeps nothing else from going.
+async fn drop_publication(connection: &Connection, name: &str) -> Result<()> {
+    let sql = format!("drop publication if exists {}", quote(name));
+    connection.batch_execute(&sql).await.map_err(|error| {
+        sql_fault(format!("cannot drop publication \"{name}\""), error)
+            .next_step(format!("its owner runs: {sql}"))
+    })?;
+    print::line(format!("publication \"{name}\": removed"))
 }
 
 async fn forget(settings: &Settings, drop_log: bool) -> Result<()> {

@@ -185,7 +185,7 @@ async fn captured(connection: &Connection, settings: &Settings, report: &mut Rep
     } else {
         report.good(
             "capture.tables",
-            format!("{} tables match", survey.captured.len()),
+            format!("tables that match: {}", survey.captured.len()),
         );
     }
     let all_tables = found.is_some_and(|found| found.all_tables);
