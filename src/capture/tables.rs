@@ -33,14 +33,14 @@ pub struct Refusal {
 ///
 /// # Errors
 /// If two tables would give one resource name.
-pub fn survey(tables: Vec<Table>, capture: &Capture) -> Result<Survey> {
+pub fn survey(tables: Vec<Table>, source: &Source, capture: &Capture) -> Result<Survey> {
     let mut survey = Survey::default();
     // A partition's changes are published as its root's.
     for table in tables.into_iter().filter(|table| !table.partition) {
         if !capture.includes(&table.schema, &table.name) {
             continue;
         }
-        match obstacle(&table, capture) {
+        match obstacle(&table, source, capture) {
             Some((reason, fix)) => survey.refused.push(Refusal {
                 named: capture.names(&table.schema, &table.name),
                 table: table.label(),
@@ -54,7 +54,7 @@ pub fn survey(tables: Vec<Table>, capture: &Capture) -> Result<Survey> {
     Ok(survey)
 }
 
-fn obstacle(table: &Table, capture: &Capture) -> Option<(&'static str, String)> {
+fn obstacle(table: &Table, source: &Source, capture: &Capture) -> Option<(&'static str, String)> {
     let quoted = table.quoted();
     if table.persistence != 'p' {
         return Some((
@@ -71,6 +71,18 @@ fn obstacle(table: &Table, capture: &Capture) -> Option<(&'static str, String)> 
             format!(
                 "alter table {quoted} add primary key (…), or name `key` columns in a [[resource]] for it"
             ),
+        ));
+    }
+    // The server refuses updates and deletes of a published table that it cannot identify rows of.
+    let identified = match table.identity {
+        'f' | 'i' => true,
+        'd' => !table.primary_key.is_empty(),
+        _ => false,
+    };
+    if !identified && source.replica_identity == ReplicaIdentity::Keep {
+        return Some((
+            "it has no replica identity, so publishing it would make its updates and deletes fail",
+            publication::identity_full_sql(table),
         ));
     }
     None
@@ -122,7 +134,11 @@ pub async fn refresh(
     if found.all_tables {
         return Ok(Some(refreshed));
     }
-    let survey = survey(publication::tables(connection, name).await?, capture)?;
+    let survey = survey(
+        publication::tables(connection, name).await?,
+        source,
+        capture,
+    )?;
     for table in survey.captured.into_iter().filter(|table| !table.published) {
         let label = table.label();
         if !table.owned {
@@ -205,6 +221,59 @@ mod tests {
         }
     }
 
+    fn source(replica_identity: ReplicaIdentity) -> Source {
+        Source {
+            target: crate::wal::Target {
+                host: "localhost".into(),
+                port: 5432,
+                user: "rowhook".into(),
+                password: None,
+                database: "shop".into(),
+                tls: crate::wal::Tls::mode(crate::wal::TlsMode::Disable),
+                connect_timeout: std::time::Duration::from_secs(10),
+            },
+            slot: "rowhook".into(),
+            publication: "rowhook".into(),
+            replica_identity,
+            wal_budget: 1,
+            silence_timeout: std::time::Duration::from_secs(30),
+            table_refresh: std::time::Duration::from_secs(5),
+        }
+    }
+
+    #[test]
+    fn a_table_is_never_published_so_that_the_application_cannot_write_to_it() {
+        let rule = ResourceRule {
+            table: TableName {
+                schema: "public".into(),
+                name: "posts".into(),
+            },
+            name: None,
+            key: Some(vec!["id".into()]),
+            exclude: Vec::new(),
+            redact: Vec::new(),
+        };
+        let capture = everything(vec![rule]);
+        let keyless = || Table {
+            primary_key: Vec::new(),
+            ..table("public", "posts")
+        };
+        let nothing = || Table {
+            identity: 'n',
+            ..table("public", "posts")
+        };
+        let refused = |table: Table, identity: ReplicaIdentity| {
+            survey(vec![table], &source(identity), &capture)
+                .unwrap()
+                .refused
+                .len()
+        };
+        assert_eq!(refused(keyless(), ReplicaIdentity::Full), 0);
+        assert_eq!(refused(keyless(), ReplicaIdentity::Keep), 1);
+        assert_eq!(refused(nothing(), ReplicaIdentity::Keep), 1);
+        assert_eq!(refused(table("public", "posts"), ReplicaIdentity::Keep), 0);
+    }
+
     fn everything(resources: Vec<ResourceRule>) -> Capture {
         let all = TablePattern {
             exclude: false,
@@ -238,6 +307,7 @@ mod tests {
         };
         let survey = survey(
             vec![table("public", "posts"), keyless, unlogged, part],
+            &source(ReplicaIdentity::Full),
             &everything(Vec::new()),
         )
         .unwrap();
@@ -263,8 +333,20 @@ mod tests {
             redact: Vec::new(),
         };
         let tables = || vec![table("public", "posts"), table("sales", "posts")];
-        assert!(survey(tables(), &everything(Vec::new())).is_ok());
-        let fault = survey(tables(), &everything(vec![rule])).unwrap_err();
+        assert!(
+            survey(
+                tables(),
+                &source(ReplicaIdentity::Full),
+                &everything(Vec::new())
+            )
+            .is_ok()
+        );
+        let fault = survey(
+            tables(),
+            &source(ReplicaIdentity::Full),
+            &everything(vec![rule]),
+        )
+        .unwrap_err();
         assert_eq!(fault.exit_code(), 78);
         assert!(
             fault.cause().contains("public.posts and sales.posts"),

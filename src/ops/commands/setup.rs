@@ -21,6 +21,7 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
     let connection = Connection::open(&source.target, "rowhook setup").await?;
     let survey = tables::survey(
         publication::tables(&connection, &source.publication).await?,
+        &settings.source,
         &settings.capture,
     )?;
     if options.print_sql {

@@ -152,6 +152,7 @@ async fn captured(connection: &Connection, settings: &Settings, report: &mut Rep
     }
     let survey = match tables::survey(
         publication::tables(connection, name).await?,
+        &settings.source,
         &settings.capture,
     ) {
         Ok(survey) => survey,
