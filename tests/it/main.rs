@@ -35,3 +35,4 @@ mod delivery;
 mod endpoints;
 mod restarts;
 mod secrets;
+mod verifiers;
