@@ -56,6 +56,12 @@ pub async fn run(
         ));
     }
     tasks.spawn(capture(shared.capturer(&initial), stop.clone()));
+    tasks.spawn(upkeep::drop_old(
+        settings.clone(),
+        shared.link.clone(),
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
     tasks.spawn(dispatch(
         Dispatch {
             shared: shared.clone(),
@@ -73,12 +79,6 @@ pub async fn run(
     tasks.spawn(upkeep::follow_tables(
         initial.source.clone(),
         Arc::new(initial.capture.clone()),
-        shared.standing.subscribe(),
-        stop.clone(),
-    ));
-    tasks.spawn(upkeep::drop_old(
-        Arc::clone(&initial),
-        shared.link.clone(),
         shared.standing.subscribe(),
         stop.clone(),
     ));

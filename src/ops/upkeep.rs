@@ -156,22 +156,24 @@ fn once(last: &mut Option<String>, fault: &Fault) {
 /// # Errors
 /// None; what cannot be dropped is dropped later.
 pub async fn drop_old(
-    settings: Arc<Settings>,
+    settings: watch::Receiver<Arc<Settings>>,
     link: Link,
     standing: watch::Receiver<Standing>,
     stop: CancellationToken,
 ) -> Result<()> {
-    let Some(retention) = settings.log.retention else {
+    let Some(retention) = settings.borrow().log.retention else {
         stop.cancelled().await;
         return Ok(());
     };
-    let subscriptions: Vec<&str> = settings
-        .webhooks
-        .iter()
-        .map(|webhook| webhook.name.as_str())
-        .collect();
     loop {
         if matches!(*standing.borrow(), Standing::Streaming { .. }) {
+            // Those of now: a reload may have added some.
+            let now = Arc::clone(&settings.borrow());
+            let subscriptions: Vec<&str> = now
+                .webhooks
+                .iter()
+                .map(|webhook| webhook.name.as_str())
+                .collect();
             let dropped = async {
                 retention::drop_old_segments(&link.connection().await?, retention, &subscriptions)
                     .await
