@@ -87,8 +87,8 @@ impl Breaker {
         };
     }
 
-    /// The endpoint did not take an event, or (`None`) could not be reached at all. `jitter` (0 to
-    /// 1) keeps many senders apart. Says whether this tells something of the event: not if the
+    /// The endpoint did not take an event, or (`None`) could not be reached at all. `jitter`, from 0
+    /// to 1, keeps many senders apart. Says whether this tells something of the event: not if the
     /// endpoint counts as down, but again if it took another one a moment ago.
     pub(super) fn failure(&mut self, event: Option<i64>, now: Instant, jitter: f64) -> bool {
         match self {

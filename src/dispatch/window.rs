@@ -30,6 +30,8 @@ use crate::event_log::deliveries::{DeliveryRow, Settlement};
 
 /// Events between cursor and reading point at the most: settled or not, each one is remembered.
 const SPAN: usize = 10_000;
+/// A window with more held events than this shows little that others would be waiting for.
+const MOSTLY_HELD: usize = SPAN / 10 * 9;
 /// Bytes of held events at the most.
 const HELD_BYTES: usize = 16 << 20;
 /// Tries in memory before an event becomes a row, as long as they do not take long.
@@ -388,12 +390,12 @@ impl Window {
 
     /// Gives rows to held events, oldest first, so that the cursor can pass them: a few slow ones
     /// must not keep thousands of others waiting. They stay in memory and in flight. Nothing is done
-    /// while there is other work to do, or where most of the window is held: an ordinary backlog
-    /// waits in the log and needs no rows.
+    /// while there is other work to do, or where little but held events was found: an ordinary
+    /// backlog waits in the log and needs no rows.
     pub(super) fn relieve(&mut self, limit: usize) {
         if self.order == Order::Strict
             || self.settled.len() < SPAN
-            || self.unsettled > SPAN / 2
+            || self.unsettled > MOSTLY_HELD
             || self.in_flight >= limit
             || !self.ready.is_empty()
         {

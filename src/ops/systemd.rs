@@ -62,9 +62,7 @@ pub fn reloaded() {
 
 fn tell(standing: &Standing) {
     match standing {
-        Standing::Streaming { .. } => {
-            send(&[NotifyState::Ready, NotifyState::Status("streaming".into())])
-        }
+        Standing::Streaming { .. } => send(&[NotifyState::Ready, NotifyState::Status("streaming")]),
         // A standby is as ready as it can be: systemd would end one that is not.
         Standing::StandBy { pid } => {
             let status = format!("standby: the slot is in use by server process {pid}");
