@@ -29,8 +29,10 @@ use crate::webhook::{Delivery, Outcome, Sender, Verdict, delivery_id, render, ve
 const FLUSH_EVENTS: usize = 500;
 /// … or this time.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
-/// Events that are read from the log at once.
+/// Events that are read from the log at once, at the most …
 const PAGE: i64 = 500;
+/// … as long as they are not more bytes than this.
+const PAGE_BYTES: usize = 4 << 20;
 /// Pause after the log could not be asked.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// How long requests in flight may take to end when the daemon stops.
@@ -97,6 +99,7 @@ impl Runner {
             breaker: Breaker::default(),
             jobs: JoinSet::new(),
             reading: None,
+            page: PAGE,
             flushing: None,
             flush_due: None,
             pausing,
@@ -171,6 +174,8 @@ struct State {
     breaker: Breaker,
     jobs: JoinSet<Attempt>,
     reading: Option<Reading>,
+    /// How many events to ask the log for, so that few are sent in vain where rows are large.
+    page: i64,
     flushing: Option<Flushing>,
     flush_due: Option<Instant>,
     /// It is paused since this time, and the tables were not looked at after it.
@@ -266,12 +271,13 @@ impl State {
     }
 
     fn read_from_log(&mut self, after: i64) {
-        let link = self.runner.link.clone();
+        let (link, limit) = (self.runner.link.clone(), self.page);
         self.reading = Some(Box::pin(async move {
             let connection = link.connection().await?;
             let filter = read::Filter {
                 after: Some(after),
-                limit: PAGE,
+                limit,
+                bytes: Some(PAGE_BYTES),
                 ..read::Filter::default()
             };
             read::page(&connection, &filter).await
@@ -286,6 +292,7 @@ impl State {
                     // The head was seen and its events are not there yet: ask again a little later.
                     self.rest();
                 }
+                self.page = next_page(self.page, events.len());
                 self.offer(events);
                 Ok(())
             }
@@ -547,6 +554,16 @@ impl State {
             &settlement,
         )
         .await
+    }
+}
+
+/// How many events to ask for after `asked` gave `got`: as many, if their bytes were too many, and
+/// more, if not.
+fn next_page(asked: i64, got: usize) -> i64 {
+    let got = i64::try_from(got).unwrap_or(PAGE);
+    match got < asked {
+        true => got.max(1),
+        false => asked.saturating_mul(2).min(PAGE),
     }
 }
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use hmac::{Hmac, KeyInit, Mac};
 use toml::{Table, toml};
 
-use crate::logged::{Logged, events, wait_for_logged};
+use crate::logged::{Logged, count, events, wait_for, wait_for_logged};
 use crate::receiver::{Gate, Received, Receiver, Reply};
 use crate::served::{
     Prepared, Served, accepted, accepted_by_row, assert_in_order, assert_waits_for_acceptance,
@@ -325,4 +325,33 @@ async fn a_backlog_arrives_completely_and_in_order_without_a_row() {
     receiver.assert_all_signed();
     served.wait_for_cursor("hook", 5_000).await;
     assert!(served.deliveries().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_backlog_of_large_rows_needs_little_memory() {
+    const ROWS: i32 = 80;
+    const MEGABYTE: u64 = 1 << 20;
+    let receiver = Receiver::start().await;
+    receiver.forget_bodies();
+    let mut served = Served::to(&receiver, toml! { concurrency = 1 }).await;
+    served.rowhook.succeed(&["webhooks", "pause", "hook"]).await;
+    served.execute("alter table t add large text").await;
+    for id in 1..=ROWS {
+        let insert = format!("insert into t values ({id}, 0, repeat('x', {MEGABYTE}))");
+        served.execute(&insert).await;
+    }
+    wait_for(&served.client, "the rows in the log", async || {
+        count(&served.client).await == i64::from(ROWS)
+    })
+    .await;
+    // A new process has captured nothing: what it takes, it takes for the backlog.
+    served.daemon.kill9().await;
+    served
+        .rowhook
+        .succeed(&["webhooks", "resume", "hook"])
+        .await;
+    served.restart().await;
+    accepted(&receiver, i64::from(ROWS)).await;
+    let peak = served.daemon.peak_memory() / MEGABYTE;
+    assert!(peak < 80, "{peak} MB");
 }
