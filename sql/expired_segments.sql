@@ -14,5 +14,6 @@ select s.table_name,
    and not exists (select from rowhook.subscriptions u
                     where u.name = any ($2::text[]) and u.cursor < s.end_id - 1)
    and not exists (select from rowhook.deliveries d
-                    where d.subscription = any ($2::text[]) and d.state = 'waiting' and d.sequence_id < s.end_id)
+                    where d.subscription = any ($2::text[]) and d.state = 'waiting'
+                      and d.sequence_id < s.end_id)
  order by s.first_id

@@ -9,6 +9,7 @@
 //! Stopping: the stream is no longer read, what is complete is committed, requests in flight end
 //! within a bound, cursors are saved. An unexpected end of any task stops the daemon.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ pub async fn run(
         shared: shared.clone(),
         settings: settings.clone(),
         tasks: JoinSet::new(),
+        running: HashMap::new(),
     };
     tasks.spawn(dispatch(for_dispatch, stop.clone()));
     tasks.spawn(upkeep::watch_slot(
@@ -189,7 +191,23 @@ async fn wait(pause: Duration, pulse: &Pulse, stop: &CancellationToken) -> bool 
 struct Dispatch {
     shared: Shared,
     settings: watch::Receiver<Arc<Settings>>,
-    tasks: JoinSet<Result<()>>,
+    tasks: JoinSet<Ended>,
+    /// The runners of the settings that hold now, by name.
+    running: HashMap<String, Running>,
+}
+
+/// A runner at work.
+struct Running {
+    /// Asks it to stop.
+    stop: CancellationToken,
+    /// Says that it has.
+    ended: CancellationToken,
+}
+
+/// A runner that ended.
+struct Ended {
+    asked: bool,
+    outcome: Result<()>,
 }
 
 /// Starts the runners once the log is claimed, and again when the settings have changed.
@@ -207,19 +225,20 @@ async fn dispatch(mut dispatch: Dispatch, stop: CancellationToken) -> Result<()>
         stop.clone(),
     ));
     loop {
-        let generation = stop.child_token();
         let settings = Arc::clone(&dispatch.settings.borrow_and_update());
-        dispatch.start(&settings, epoch, &seen, &generation);
+        dispatch.start(&settings, epoch, &seen, &stop);
         let outcome = tokio::select! {
             ended = first_runner_end(&mut dispatch.tasks) => ended,
+            _ = switchboard.join_next() => match stop.is_cancelled() {
+                true => Ok(()),
+                false => Err(Fault::permanent("nobody looks at the webhooks' states any more")),
+            },
             changed = dispatch.settings.changed() => changed.map_err(|_| Fault::permanent("nobody holds the settings")),
             () = stop.cancelled() => Ok(()),
         };
-        generation.cancel();
-        dispatch.join().await?;
-        outcome?;
-        if stop.is_cancelled() {
-            return Ok(());
+        if outcome.is_err() || stop.is_cancelled() {
+            dispatch.end().await;
+            return outcome;
         }
         tracing::info!("webhooks reloaded");
     }
@@ -239,6 +258,8 @@ async fn claimed(mut standing: watch::Receiver<Standing>, stop: &CancellationTok
 }
 
 impl Dispatch {
+    /// Starts a runner for each webhook, and ends those of the settings before. Each one waits for
+    /// its own predecessor alone: a slow receiver does not hold up the others.
     fn start(
         &mut self,
         settings: &Settings,
@@ -247,6 +268,10 @@ impl Dispatch {
         stop: &CancellationToken,
     ) {
         let source: Arc<str> = Arc::from(settings.source.target.database.as_str());
+        let mut before = std::mem::take(&mut self.running);
+        for running in before.values() {
+            running.stop.cancel();
+        }
         for subscription in &settings.webhooks {
             let runner = Runner {
                 subscription: subscription.clone(),
@@ -258,32 +283,73 @@ impl Dispatch {
                 metrics: Arc::clone(&self.shared.metrics),
                 stage: self.shared.health.stage(&subscription.name),
             };
-            self.tasks.spawn(runner.run(stop.clone()));
+            let running = Running {
+                stop: stop.child_token(),
+                ended: CancellationToken::new(),
+            };
+            let predecessor = before.remove(&subscription.name);
+            let (stop, ended) = (running.stop.clone(), running.ended.clone().drop_guard());
+            self.tasks.spawn(async move {
+                if let Some(predecessor) = predecessor {
+                    predecessor.ended.cancelled().await;
+                }
+                let outcome = runner.run(stop.clone()).await;
+                drop(ended);
+                Ended {
+                    asked: stop.is_cancelled(),
+                    outcome,
+                }
+            });
+            self.running.insert(subscription.name.clone(), running);
         }
+        // One that was removed and comes back has to wait for its end, too.
+        before.retain(|_, running| !running.ended.is_cancelled());
+        self.running.extend(before);
     }
 
-    async fn join(&mut self) -> Result<()> {
+    /// Ends all runners.
+    async fn end(&mut self) {
+        for running in self.running.values() {
+            running.stop.cancel();
+        }
         while let Some(ended) = self.tasks.join_next().await {
-            match ended {
-                Ok(Ok(())) => {}
-                Ok(Err(fault)) => {
-                    tracing::warn!(error = %fault.cause(), "a webhook's runner did not end well")
-                }
-                Err(error) => {
-                    return Err(Fault::permanent("a webhook's runner broke").because(error));
-                }
+            if let Ok(Ended {
+                outcome: Err(fault),
+                ..
+            }) = ended
+            {
+                ended_badly(&fault);
             }
         }
-        Ok(())
     }
 }
 
-/// Waits for a runner that ends by itself; for ever, if there are none.
-async fn first_runner_end(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
-    match tasks.join_next().await {
-        None => std::future::pending().await,
-        Some(Ok(Ok(()))) => Err(Fault::permanent("a webhook's runner ended by itself")),
-        Some(Ok(Err(fault))) => Err(fault),
-        Some(Err(error)) => Err(Fault::permanent("a webhook's runner broke").because(error)),
+fn ended_badly(fault: &Fault) {
+    tracing::warn!(error = %fault.cause(), "a webhook's runner did not end well");
+}
+
+/// Waits for a runner that ends without having been asked to; for ever, if there are none.
+async fn first_runner_end(tasks: &mut JoinSet<Ended>) -> Result<()> {
+    loop {
+        match tasks.join_next().await {
+            None => std::future::pending().await,
+            Some(Ok(Ended {
+                asked: true,
+                outcome,
+            })) => match outcome {
+                Err(fault) if fault.is_transient() => ended_badly(&fault),
+                outcome => outcome?,
+            },
+            Some(Ok(Ended {
+                asked: false,
+                outcome,
+            })) => {
+                outcome?;
+                return Err(Fault::permanent("a webhook's runner ended by itself"));
+            }
+            Some(Err(error)) => {
+                return Err(Fault::permanent("a webhook's runner broke").because(error));
+            }
+        }
     }
 }

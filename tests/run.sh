@@ -35,16 +35,29 @@ restore_conf() {
     conf_before=none
 }
 
+updated=false
+
+install_packages() {
+    command -v apt-get >/dev/null || {
+        say "no apt-get to install this with: $*"
+        exit 1
+    }
+    say "installing $*"
+    if [ "$updated" = false ]; then
+        as_root apt-get update -q
+        updated=true
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+}
+
 install_postgres() {
     command -v apt-get >/dev/null || {
         say 'no initdb found, and no apt-get to install it with: install PostgreSQL 14 or later,'
         say 'or set PG_BIN to the directory of its programs'
         exit 1
     }
-    say 'installing PostgreSQL (without a server of its own)'
-    export DEBIAN_FRONTEND=noninteractive
-    as_root apt-get update -q
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql-common
+    # Without a server of its own.
+    install_packages postgresql-common
     trap restore_conf EXIT
     if [ -e "$conf" ]; then
         conf_before=$(mktemp)
@@ -53,7 +66,7 @@ install_postgres() {
         conf_before=absent
     fi
     echo 'create_main_cluster = false' | as_root tee -a "$conf" >/dev/null
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql
+    install_packages postgresql
     restore_conf
     trap - EXIT
 }
@@ -70,6 +83,29 @@ command -v cargo >/dev/null || {
     say 'no cargo: install Rust from https://rustup.rs or your distribution'
     exit 1
 }
+
+# Receivers with the Standard Webhooks libraries of Python and Node, to verify what rowhook signs.
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+
+missing=()
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+command -v python3 >/dev/null || missing+=(python3)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+if [ "${#missing[@]}" -gt 0 ]; then
+    install_packages "${missing[@]}"
+fi
+
+say 'the receivers in Python and Node'
+python3 -m venv "$target/venv"
+export ROWHOOK_TEST_PYTHON=$target/venv/bin/python
+"$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r examples/receivers/python/requirements.txt
+
+# A copy, so that no packages end up among the sources.
+export ROWHOOK_TEST_NODE_RECEIVER=$target/node-receiver
+mkdir -p "$ROWHOOK_TEST_NODE_RECEIVER"
+cp examples/receivers/node/package.json examples/receivers/node/receiver.mjs "$ROWHOOK_TEST_NODE_RECEIVER"
+npm install --prefix "$ROWHOOK_TEST_NODE_RECEIVER" --no-audit --no-fund --loglevel=error
 
 say "cargo test --lib --bins --examples --tests $*"
 exec cargo test --lib --bins --examples --tests "$@"

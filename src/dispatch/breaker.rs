@@ -1,7 +1,7 @@
 //! Is the endpoint down, or is it one event? Pure.
 //!
 //! ```text
-//!            5 events in a row fail                probe fails: twice the pause
+//!      5 failures in a row, of 5 events         probe fails: twice the pause
 //!  Closed ──────────────────────────▶ Open ◀─────────────────────────────┐
 //!     ▲                                │ pause is over: one probe ────────┤
 //!     │ limit reaches concurrency      ▼ probe succeeds                   │
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Different events that fail in a row before the endpoint counts as down.
-const FAILURES: u32 = 5;
+const FAILURES: usize = 5;
 /// The first pause.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause.
@@ -24,10 +24,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) enum Breaker {
     /// It works, as far as is known.
     Closed {
-        /// Different events that failed in a row.
-        failures: u32,
-        /// The last one of them; trying it again says nothing new.
-        last: Option<i64>,
+        /// Different events that failed in a row: trying one of them again says nothing new.
+        events: Vec<i64>,
+        /// Failures in a row that were no event's, as there was no connection to send one over.
+        unreachable: usize,
     },
     /// It counts as down: one probe at a time, after a pause.
     Open {
@@ -46,8 +46,8 @@ pub(super) enum Breaker {
 impl Default for Breaker {
     fn default() -> Self {
         Self::Closed {
-            failures: 0,
-            last: None,
+            events: Vec::new(),
+            unreachable: 0,
         }
     }
 }
@@ -87,27 +87,44 @@ impl Breaker {
         };
     }
 
-    /// The endpoint did not take this event. `jitter` (0 to 1) keeps many senders apart.
-    pub(super) fn failure(&mut self, sequence_id: i64, now: Instant, jitter: f64) {
-        *self = match self {
-            Self::Closed { failures, last } if *last == Some(sequence_id) => Self::Closed {
-                failures: *failures,
-                last: *last,
-            },
-            Self::Closed { failures, .. } if *failures + 1 < FAILURES => Self::Closed {
-                failures: *failures + 1,
-                last: Some(sequence_id),
-            },
-            Self::Closed { .. } | Self::Ramping { .. } => Self::open(now, PAUSE, jitter),
-            // Requests from before it opened come back late; they are no probes.
-            Self::Open { until, pause } if now < *until => Self::Open {
-                until: *until,
-                pause: *pause,
-            },
-            Self::Open { pause, .. } => {
-                Self::open(now, pause.saturating_mul(2).min(LONGEST_PAUSE), jitter)
+    /// The endpoint did not take an event, or (`None`) could not be reached at all. `jitter`, from 0
+    /// to 1, keeps many senders apart. Says whether this tells something of the event: not if the
+    /// endpoint counts as down, but again if it took another one a moment ago.
+    pub(super) fn failure(&mut self, event: Option<i64>, now: Instant, jitter: f64) -> bool {
+        match self {
+            Self::Closed {
+                events,
+                unreachable,
+            } => {
+                match event {
+                    Some(event) if events.contains(&event) => {}
+                    Some(event) => events.push(event),
+                    None => *unreachable += 1,
+                }
+                if events.len() + *unreachable < FAILURES {
+                    return true;
+                }
+                *self = Self::open(now, PAUSE, jitter);
+                false
             }
-        };
+            Self::Ramping { .. } => {
+                *self = Self::open(now, PAUSE, jitter);
+                event.is_some()
+            }
+            // Requests from before it opened come back late; they are no probes.
+            Self::Open { until, .. } if now < *until => false,
+            Self::Open { pause, .. } => {
+                *self = Self::open(now, pause.saturating_mul(2).min(LONGEST_PAUSE), jitter);
+                false
+            }
+        }
+    }
+
+    /// The endpoint asked for no request before `at`.
+    pub(super) fn rest_until(&mut self, at: Instant) {
+        if let Self::Open { until, .. } = self {
+            *until = at.max(*until);
+        }
     }
 
     fn open(now: Instant, pause: Duration, jitter: f64) -> Self {
@@ -126,7 +143,7 @@ mod tests {
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::default();
         for sequence_id in 1..=5 {
-            breaker.failure(sequence_id, now, 1.0);
+            breaker.failure(Some(sequence_id), now, 1.0);
         }
         breaker
     }
@@ -135,7 +152,7 @@ mod tests {
     async fn one_event_that_keeps_failing_does_not_make_the_endpoint_down() {
         let (mut breaker, now) = (Breaker::default(), Instant::now());
         for _ in 0..100 {
-            breaker.failure(7, now, 1.0);
+            breaker.failure(Some(7), now, 1.0);
         }
         assert_eq!(breaker.limit(now, 16), 16);
     }
@@ -145,7 +162,7 @@ mod tests {
         let now = Instant::now();
         let mut breaker = Breaker::default();
         for sequence_id in 1..=8 {
-            breaker.failure(sequence_id, now, 1.0);
+            breaker.failure(Some(sequence_id), now, 1.0);
             if sequence_id == 4 {
                 breaker.success(16);
             }
@@ -156,6 +173,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_few_events_that_keep_failing_in_turn_do_not_open_it() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        for turn in 0..100 {
+            assert!(breaker.failure(Some(turn % 4), now, 1.0));
+        }
+        assert!(!breaker.is_open());
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_cannot_be_reached_is_down_even_for_one_event() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        let counted: Vec<_> = (0..5).map(|_| breaker.failure(None, now, 1.0)).collect();
+        assert_eq!(counted, [true, true, true, true, false]);
+        assert!(breaker.is_open());
+    }
+
+    #[tokio::test]
+    async fn a_probe_waits_as_long_as_the_endpoint_asked_for() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        breaker.rest_until(now + Duration::from_secs(30));
+        assert_eq!(breaker.wakes_at(), Some(now + Duration::from_secs(30)));
+        breaker.rest_until(now);
+        assert_eq!(breaker.wakes_at(), Some(now + Duration::from_secs(30)));
+    }
+
+    #[tokio::test]
     async fn probes_come_at_growing_pauses_and_recovery_ramps_up() {
         let mut now = Instant::now();
         let mut breaker = opened(now);
@@ -163,7 +207,7 @@ mod tests {
             assert_eq!(breaker.wakes_at(), Some(now + Duration::from_secs(pause)));
             now += Duration::from_secs(pause);
             assert_eq!(breaker.limit(now, 16), 1);
-            breaker.failure(1, now, 1.0);
+            breaker.failure(Some(1), now, 1.0);
         }
         breaker.success(16);
         for limit in [2, 4, 8] {
@@ -177,7 +221,7 @@ mod tests {
     async fn a_failure_while_it_ramps_up_opens_it_again() {
         let now = Instant::now();
         let mut breaker = Breaker::Ramping { limit: 4 };
-        breaker.failure(9, now, 0.0);
+        assert!(breaker.failure(Some(9), now, 0.0));
         assert_eq!(breaker.wakes_at(), Some(now + Duration::from_millis(500)));
     }
 }

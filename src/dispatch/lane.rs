@@ -63,10 +63,7 @@ pub(super) struct Item {
 impl Item {
     /// What it takes in memory, roughly.
     pub(super) fn bytes(&self) -> usize {
-        let Some(event) = &self.event else { return 0 };
-        let json =
-            |text: &Option<bytestring::ByteString>| text.as_ref().map_or(0, |text| text.len());
-        json(&event.record) + json(&event.previous) + json(&event.context) + 300
+        self.event.as_ref().map_or(0, Event::bytes)
     }
 
     /// With the attempt that has just failed.

@@ -29,8 +29,10 @@ use crate::webhook::{Delivery, Outcome, Sender, Verdict, delivery_id, render, ve
 const FLUSH_EVENTS: usize = 500;
 /// … or this time.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
-/// Events that are read from the log at once.
+/// Events that are read from the log at once, at the most …
 const PAGE: i64 = 500;
+/// … as long as they are not more bytes than this.
+const PAGE_BYTES: usize = 4 << 20;
 /// Pause after the log could not be asked.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// How long requests in flight may take to end when the daemon stops.
@@ -66,12 +68,20 @@ impl Runner {
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
         let sender = Arc::new(Sender::new(&self.subscription.endpoint)?);
         let stage = self.stage.clone();
+        let outcome = self.serve(sender, &stop).await;
+        stage.pulse.rest();
+        stage.cursor.rest();
+        outcome
+    }
+
+    async fn serve(self, sender: Arc<Sender>, stop: &CancellationToken) -> Result<()> {
+        let stage = self.stage.clone();
         let mut stopped = Box::pin(stop.clone().cancelled_owned());
-        let window = loop {
+        let (window, pausing) = loop {
             stage.pulse.beat();
             stage.cursor.beat();
             match self.load().await {
-                Ok(window) => break window,
+                Ok(loaded) => break loaded,
                 Err(fault) if fault.is_transient() => {
                     tracing::warn!(webhook = %self.subscription.name, error = %fault.cause(), "waiting for the log");
                 }
@@ -89,9 +99,10 @@ impl Runner {
             breaker: Breaker::default(),
             jobs: JoinSet::new(),
             reading: None,
+            page: PAGE,
             flushing: None,
             flush_due: None,
-            pausing: false,
+            pausing,
             resting_until: None,
             sender,
             labels,
@@ -99,13 +110,11 @@ impl Runner {
             shown_cursor: 0,
             runner: self,
         };
-        let outcome = state.run(&stop).await;
-        stage.pulse.rest();
-        stage.cursor.rest();
-        outcome
+        state.run(stop).await
     }
 
-    async fn load(&self) -> Result<Window> {
+    /// The window, and since when the subscription is paused, if it is.
+    async fn load(&self) -> Result<(Window, Option<Timestamp>)> {
         let name = &self.subscription.name;
         let connection = self.link.connection().await?;
         let start = match self.subscription.start {
@@ -115,13 +124,14 @@ impl Runner {
         };
         let row = deliveries::register(&connection, name, start).await?;
         let rows = deliveries::unfinished(&connection, name).await?;
-        Ok(Window::new(
+        let window = Window::new(
             self.subscription.order,
             row.cursor,
             rows,
             Instant::now(),
             Timestamp::now(),
-        ))
+        );
+        Ok((window, row.paused.map(|_| row.since)))
     }
 }
 
@@ -164,10 +174,12 @@ struct State {
     breaker: Breaker,
     jobs: JoinSet<Attempt>,
     reading: Option<Reading>,
+    /// How many events to ask the log for, so that few are sent in vain where rows are large.
+    page: i64,
     flushing: Option<Flushing>,
     flush_due: Option<Instant>,
-    /// It has paused itself, and the tables were not looked at since.
-    pausing: bool,
+    /// It is paused since this time, and the tables were not looked at after it.
+    pausing: Option<Timestamp>,
     /// Nothing is asked of the log until then.
     resting_until: Option<Instant>,
     sender: Arc<Sender>,
@@ -198,7 +210,7 @@ impl State {
                 events = pending(&mut self.reading) => self.take_events(events)?,
                 // 5. New events, a pause or a resume.
                 _ = self.head.changed(), if self.window.room() > 0 && self.reading.is_none() => {}
-                _ = self.runner.states.changed() => self.take_states(),
+                Ok(()) = self.runner.states.changed() => self.take_states(),
                 // 6. A retry, a probe or a flush is due.
                 () = sleep_until(wake) => {}
             }
@@ -206,7 +218,7 @@ impl State {
     }
 
     fn paused(&self) -> bool {
-        self.pausing
+        self.pausing.is_some()
             || self
                 .runner
                 .states
@@ -214,15 +226,13 @@ impl State {
                 .is_paused(&self.runner.subscription.name)
     }
 
-    /// The tables were looked at: from here on they say whether this subscription is paused.
+    /// The tables were looked at: unless that was before it was paused, they say from here on
+    /// whether it is.
     fn take_states(&mut self) {
-        if self
-            .runner
-            .states
-            .borrow_and_update()
-            .is_paused(&self.runner.subscription.name)
-        {
-            self.pausing = false;
+        let states = self.runner.states.borrow_and_update();
+        let looked = states.since(&self.runner.subscription.name);
+        if looked >= self.pausing {
+            self.pausing = None;
         }
     }
 
@@ -240,7 +250,8 @@ impl State {
     /// Offers the newest events from memory, or begins to read older ones from the log.
     fn read_more(&mut self, now: Instant) {
         if self.window.room() == 0 && !self.breaker.is_open() && !self.paused() {
-            self.window.relieve();
+            let concurrency = self.runner.subscription.concurrency.get();
+            self.window.relieve(self.breaker.limit(now, concurrency));
         }
         while self.reading.is_none() && self.window.room() > 0 {
             let read_to = self.window.read_to();
@@ -260,12 +271,13 @@ impl State {
     }
 
     fn read_from_log(&mut self, after: i64) {
-        let link = self.runner.link.clone();
+        let (link, limit) = (self.runner.link.clone(), self.page);
         self.reading = Some(Box::pin(async move {
             let connection = link.connection().await?;
             let filter = read::Filter {
                 after: Some(after),
-                limit: PAGE,
+                limit,
+                bytes: Some(PAGE_BYTES),
                 ..read::Filter::default()
             };
             read::page(&connection, &filter).await
@@ -280,6 +292,7 @@ impl State {
                     // The head was seen and its events are not there yet: ask again a little later.
                     self.rest();
                 }
+                self.page = next_page(self.page, events.len());
                 self.offer(events);
                 Ok(())
             }
@@ -335,15 +348,17 @@ impl State {
             }
             Err(fault) => {
                 self.window
-                    .finished(&job.lane, Fate::NotCounted, now, clock);
+                    .finished(&job.lane, Fate::Postponed(LOG_PAUSE), now, clock);
                 return self.survive(fault);
             }
         };
         let verdict = verdict(&outcome);
-        let fate = self.decide(&job, &outcome, &verdict, now);
+        let mut fate = self.decide(&job, &outcome, &verdict, now);
         self.count(&fate, created_at);
-        if let Fate::Decided(Step::Pause { reason }, _) = &fate {
-            self.pause(reason).await?;
+        if let Fate::Decided(Step::Pause { reason }, _) = &fate
+            && !self.pause(reason).await?
+        {
+            fate = Fate::Postponed(LOG_PAUSE);
         }
         self.window.finished(&job.lane, fate, now, clock);
         Ok(())
@@ -352,16 +367,24 @@ impl State {
     /// What follows: the breaker first, because an endpoint that is down says nothing of the event.
     fn decide(&mut self, job: &Job, outcome: &Outcome, verdict: &Verdict, now: Instant) -> Fate {
         let was_open = self.breaker.is_open();
-        match verdict {
-            Verdict::Retry { .. } => self.breaker.failure(job.sequence_id, now, rand::random()),
-            Verdict::Settled | Verdict::Dead { .. } => self
-                .breaker
-                .success(self.runner.subscription.concurrency.get()),
-            Verdict::PauseSubscription { .. } => {}
-        }
+        let counts = match verdict {
+            Verdict::Retry { retry_after } => {
+                let event = outcome.is_of_the_event().then_some(job.sequence_id);
+                let counts = self.breaker.failure(event, now, rand::random());
+                if let Some(after) = retry_after {
+                    self.breaker.rest_until(now + *after);
+                }
+                counts
+            }
+            Verdict::Settled | Verdict::Dead { .. } => {
+                self.breaker
+                    .success(self.runner.subscription.concurrency.get());
+                true
+            }
+            Verdict::PauseSubscription { .. } => true,
+        };
         self.tell_breaker(was_open, outcome);
-        let failed = matches!(verdict, Verdict::Retry { .. });
-        if failed && self.breaker.is_open() {
+        if !counts {
             return Fate::NotCounted;
         }
         let step = next_step(
@@ -401,14 +424,15 @@ impl State {
                 "dead"
             }
             Fate::Decided(Step::Pause { .. }, _) => "paused",
-            Fate::NotCounted => "held",
+            Fate::NotCounted | Fate::Postponed(_) => "held",
         };
         self.runner
             .metrics
             .attempt(&self.runner.subscription.name, outcome);
     }
 
-    async fn pause(&mut self, reason: &str) -> Result<()> {
+    /// `false` if it could not be noted: the next attempt has to ask again.
+    async fn pause(&mut self, reason: &str) -> Result<bool> {
         let name = &self.runner.subscription.name;
         tracing::error!(webhook = %name, %reason, "the webhook is paused; `rowhook webhooks resume` goes on");
         let paused = async {
@@ -416,11 +440,11 @@ impl State {
             deliveries::set_paused(&connection, name, Some(reason)).await
         };
         match paused.await {
-            Ok(_) => {
-                self.pausing = true;
-                Ok(())
+            Ok(since) => {
+                self.pausing = since;
+                Ok(true)
             }
-            Err(fault) => self.survive(fault),
+            Err(fault) => self.survive(fault).map(|()| false),
         }
     }
 
@@ -466,7 +490,12 @@ impl State {
         if fault.kind() != Kind::Transient {
             return Err(fault);
         }
-        tracing::warn!(webhook = %self.runner.subscription.name, error = %fault.cause(), "the log cannot be asked");
+        if self
+            .resting_until
+            .is_none_or(|until| until <= Instant::now())
+        {
+            tracing::warn!(webhook = %self.runner.subscription.name, error = %fault.cause(), "the log cannot be asked");
+        }
         self.rest();
         Ok(())
     }
@@ -515,6 +544,7 @@ impl State {
                 return Ok(());
             }
         }
+        self.window.prepare_restart();
         let settlement = self.window.settlement();
         let connection = self.runner.link.connection().await?;
         deliveries::settle(
@@ -524,6 +554,16 @@ impl State {
             &settlement,
         )
         .await
+    }
+}
+
+/// How many events to ask for after `asked` gave `got`: as many, if their bytes were too many, and
+/// more, if not.
+fn next_page(asked: i64, got: usize) -> i64 {
+    let got = i64::try_from(got).unwrap_or(PAGE);
+    match got < asked {
+        true => got.max(1),
+        false => asked.saturating_mul(2).min(PAGE),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ pub struct States(Arc<HashMap<String, State>>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
     paused: bool,
+    since: Timestamp,
     dead: i64,
 }
 
@@ -31,6 +33,12 @@ impl States {
     #[must_use]
     pub fn is_paused(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|state| state.paused)
+    }
+
+    /// Since when a subscription is paused or active.
+    #[must_use]
+    pub fn since(&self, name: &str) -> Option<Timestamp> {
+        self.0.get(name).map(|state| state.since)
     }
 }
 
@@ -74,7 +82,7 @@ async fn look(link: &Link) -> Result<States> {
     let connection = link.connection().await?;
     let rows = connection
         .query(
-            "select s.name, s.state = 'paused', \
+            "select s.name, s.state = 'paused', s.since, \
                     (select count(*) from rowhook.deliveries d where d.subscription = s.name and d.state = 'dead') \
                from rowhook.subscriptions s",
             &[],
@@ -86,7 +94,8 @@ async fn look(link: &Link) -> Result<States> {
             row.try_get(0)?,
             State {
                 paused: row.try_get(1)?,
-                dead: row.try_get(2)?,
+                since: row.try_get(2)?,
+                dead: row.try_get(3)?,
             },
         ))
     };

@@ -30,6 +30,8 @@ use crate::event_log::deliveries::{DeliveryRow, Settlement};
 
 /// Events between cursor and reading point at the most: settled or not, each one is remembered.
 const SPAN: usize = 10_000;
+/// A window with more held events than this shows little that others would be waiting for.
+const MOSTLY_HELD: usize = SPAN / 10 * 9;
 /// Bytes of held events at the most.
 const HELD_BYTES: usize = 16 << 20;
 /// Tries in memory before an event becomes a row, as long as they do not take long.
@@ -44,6 +46,10 @@ pub(super) struct Window {
     cursor: i64,
     /// For each event after the cursor that was offered: whether it is settled.
     settled: VecDeque<bool>,
+    /// How many of them are not.
+    unsettled: usize,
+    /// The newest event that the receiver has, or that is dead.
+    done_to: i64,
     lanes: HashMap<LaneKey, Lane>,
     ready: VecDeque<LaneKey>,
     retries: Retries,
@@ -79,8 +85,10 @@ pub(super) struct Job {
 pub(super) enum Fate {
     /// As the retry policy decided, with what was said at the attempt.
     Decided(Step, String),
-    /// It does not count: the endpoint is down, or the attempt was not made.
+    /// It does not count: the endpoint is down. Another lane's turn is next.
     NotCounted,
+    /// It does not count, and is made again after this time: what it needs is not there.
+    Postponed(Duration),
 }
 
 impl Window {
@@ -97,6 +105,8 @@ impl Window {
             order,
             cursor,
             settled: VecDeque::new(),
+            unsettled: 0,
+            done_to: cursor,
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             retries: Retries::default(),
@@ -171,6 +181,9 @@ impl Window {
     /// Takes the next event of the log in. Events must come in order; ids that are skipped are
     /// gone from the log and count as settled.
     pub(super) fn offer(&mut self, event: Event, wanted: bool) {
+        if self.settled.is_empty() {
+            self.cursor = self.cursor.max(event.sequence_id.saturating_sub(1));
+        }
         while self.read_to() + 1 < event.sequence_id {
             self.settled.push_back(true);
         }
@@ -183,6 +196,7 @@ impl Window {
         if settled {
             self.settled_since_flush += 1;
         } else {
+            self.unsettled += 1;
             self.admit(event);
         }
         self.advance();
@@ -198,24 +212,23 @@ impl Window {
             event: Some(event),
         };
         let lane = self.lanes.entry(key.clone()).or_default();
-        let parked = lane.progress == Progress::Parked;
         if lane.items.is_empty() {
             self.ready.push_back(key.clone());
         }
-        self.held_bytes += item.bytes();
-        if parked {
+        if lane.progress == Progress::Parked && self.order != Order::Strict {
             // It waits behind a parked one, so it waits as a row, too.
-            self.held_bytes -= item.bytes();
             item.event = None;
             item.has_row = true;
             self.parked += 1;
             self.rows
                 .insert(item.sequence_id, Row::Keep(item.row(&key, None, None)));
-            mark(&mut self.settled, self.cursor, item.sequence_id);
             self.settled_since_flush += 1;
         }
-        if let Some(lane) = self.lanes.get_mut(&key) {
-            lane.items.push_back(item);
+        self.held_bytes += item.bytes();
+        let (sequence_id, has_row) = (item.sequence_id, item.has_row);
+        lane.items.push_back(item);
+        if has_row {
+            self.mark(sequence_id);
         }
     }
 
@@ -269,10 +282,24 @@ impl Window {
                 self.done(key, Some(format!("{reason}; last: {said}")))
             }
             Fate::Decided(Step::Retry { after }, said) => self.retry(key, after, &said, now, clock),
-            Fate::Decided(Step::Pause { .. }, _) | Fate::NotCounted => {
+            Fate::Decided(Step::Pause { .. }, _) => {
                 if let Some(lane) = self.lanes.get_mut(key) {
                     lane.progress = Progress::Ready;
                     self.ready.push_front(key.clone());
+                }
+            }
+            // The next probe is another event: a few that the receiver cannot digest must not
+            // make it look down for ever.
+            Fate::NotCounted => {
+                if let Some(lane) = self.lanes.get_mut(key) {
+                    lane.progress = Progress::Ready;
+                    self.ready.push_back(key.clone());
+                }
+            }
+            Fate::Postponed(after) => {
+                if let Some(lane) = self.lanes.get_mut(key) {
+                    lane.progress = Progress::Waiting;
+                    self.retries.push(now + after, key.clone());
                 }
             }
         }
@@ -307,7 +334,8 @@ impl Window {
             self.rows.insert(item.sequence_id, Row::Delete);
         }
         self.settled_since_flush += 1;
-        mark(&mut self.settled, self.cursor, item.sequence_id);
+        self.done_to = self.done_to.max(item.sequence_id);
+        self.mark(item.sequence_id);
     }
 
     fn retry(
@@ -331,8 +359,14 @@ impl Window {
             return;
         }
         lane.progress = Progress::Parked;
+        // In strict order nobody could overtake those behind it: they wait in the log instead.
+        let parked = match self.order {
+            Order::Strict => 1,
+            Order::Resource | Order::None => lane.items.len(),
+        };
+        let mut marked = Vec::with_capacity(parked);
         let due = clock.checked_add(after).unwrap_or(Timestamp::MAX);
-        for (place, item) in lane.items.iter_mut().enumerate() {
+        for (place, item) in lane.items.iter_mut().take(parked).enumerate() {
             self.held_bytes = self.held_bytes.saturating_sub(item.bytes());
             item.event = None;
             self.parked += usize::from(!item.has_row);
@@ -347,16 +381,43 @@ impl Window {
                 self.settled_since_flush += 1;
             }
             item.has_row = true;
-            mark(&mut self.settled, self.cursor, item.sequence_id);
+            marked.push(item.sequence_id);
+        }
+        for sequence_id in marked {
+            self.mark(sequence_id);
         }
     }
 
     /// Gives rows to held events, oldest first, so that the cursor can pass them: a few slow ones
-    /// must not keep thousands of others waiting. They stay in memory and in flight.
-    pub(super) fn relieve(&mut self) {
-        let horizon = self
-            .cursor
-            .saturating_add(i64::try_from(SPAN / 2).unwrap_or(0));
+    /// must not keep thousands of others waiting. They stay in memory and in flight. Nothing is done
+    /// while there is other work to do, or where little but held events was found: an ordinary
+    /// backlog waits in the log and needs no rows.
+    pub(super) fn relieve(&mut self, limit: usize) {
+        if self.order == Order::Strict
+            || self.settled.len() < SPAN
+            || self.unsettled > MOSTLY_HELD
+            || self.in_flight >= limit
+            || !self.ready.is_empty()
+        {
+            return;
+        }
+        let half = i64::try_from(SPAN / 2).unwrap_or(0);
+        self.give_rows(self.cursor.saturating_add(half));
+    }
+
+    /// Gives rows to the held events before the newest one that is done, so that a restart does not
+    /// repeat what lies between them, unless that takes more rows than it saves repeats.
+    pub(super) fn prepare_restart(&mut self) {
+        let span = usize::try_from(self.done_to - self.cursor).unwrap_or(0);
+        let open = self.settled.iter().take(span).filter(|done| !**done);
+        let rows = open.count();
+        if rows > 0 && rows <= span - rows {
+            self.give_rows(self.done_to);
+        }
+    }
+
+    fn give_rows(&mut self, horizon: i64) {
+        let mut marked = Vec::new();
         for (key, lane) in &mut self.lanes {
             for item in lane
                 .items
@@ -368,8 +429,11 @@ impl Window {
                 self.settled_since_flush += 1;
                 self.rows
                     .insert(item.sequence_id, Row::Keep(item.row(key, None, None)));
-                mark(&mut self.settled, self.cursor, item.sequence_id);
+                marked.push(item.sequence_id);
             }
+        }
+        for sequence_id in marked {
+            self.mark(sequence_id);
         }
         self.advance();
     }
@@ -401,12 +465,16 @@ impl Window {
             self.cursor += 1;
         }
     }
-}
 
-fn mark(settled: &mut VecDeque<bool>, cursor: i64, sequence_id: i64) {
-    let place = usize::try_from(sequence_id - cursor - 1).ok();
-    if let Some(flag) = place.and_then(|place| settled.get_mut(place)) {
-        *flag = true;
+    /// Notes that an event is settled, if it lies after the cursor.
+    fn mark(&mut self, sequence_id: i64) {
+        let place = usize::try_from(sequence_id - self.cursor - 1).ok();
+        if let Some(flag) = place.and_then(|place| self.settled.get_mut(place))
+            && !*flag
+        {
+            *flag = true;
+            self.unsettled -= 1;
+        }
     }
 }
 

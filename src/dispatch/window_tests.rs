@@ -279,7 +279,7 @@ async fn slow_events_get_rows_when_the_window_is_full_and_stay_in_flight() {
         bench.window.offer(event(sequence_id, "b"), false);
     }
     assert_eq!(bench.window.room(), 0);
-    bench.window.relieve();
+    bench.window.relieve(16);
     assert_eq!(bench.window.room(), SPAN);
     assert_eq!(
         bench.flush(),
@@ -287,6 +287,85 @@ async fn slow_events_get_rows_when_the_window_is_full_and_stay_in_flight() {
     );
     bench.settle("posts/slow");
     assert_eq!(bench.flush(), format!("cursor {SPAN} done [1] kept []"));
+}
+
+#[tokio::test]
+async fn an_ordinary_backlog_needs_no_rows() {
+    let mut bench = Bench::new(Order::Resource);
+    for sequence_id in 1..=i64::try_from(SPAN).unwrap() {
+        bench
+            .window
+            .offer(event(sequence_id, &sequence_id.to_string()), true);
+    }
+    bench.next();
+    bench.window.relieve(16);
+    assert_eq!(bench.window.room(), 0);
+    assert_eq!(bench.flush(), "cursor 0 done [] kept []");
+}
+
+#[tokio::test]
+async fn in_strict_order_only_the_first_one_is_parked() {
+    let mut bench = Bench::new(Order::Strict);
+    for sequence_id in 1..=3 {
+        bench.window.offer(event(sequence_id, "a"), true);
+    }
+    bench.next();
+    bench.retry("*", 60);
+    bench.window.offer(event(4, "b"), true);
+    assert_eq!(bench.flush(), r#"cursor 1 done [] kept ["1 waiting 1 60"]"#);
+    bench.pass(60);
+    for sequence_id in 1..=4 {
+        assert_eq!(bench.next(), Some(sequence_id));
+        bench.settle("*");
+    }
+    assert_eq!(bench.flush(), "cursor 4 done [1] kept []");
+}
+
+#[tokio::test]
+async fn the_probe_after_a_failed_one_is_another_event() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.offer(event(1, "a"), true);
+    bench.window.offer(event(2, "b"), true);
+    assert_eq!(bench.next(), Some(1));
+    bench.end("posts/a", Fate::NotCounted);
+    assert_eq!(bench.next(), Some(2));
+}
+
+#[tokio::test]
+async fn a_postponed_attempt_waits_and_does_not_count() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.offer(event(1, "a"), true);
+    bench.next();
+    bench.end("posts/a", Fate::Postponed(Duration::from_secs(1)));
+    assert_eq!(bench.next(), None);
+    bench.pass(1);
+    assert_eq!(bench.take().map(|job| job.attempt), Some(1));
+    assert_eq!(bench.flush(), "cursor 0 done [] kept []");
+}
+
+#[tokio::test]
+async fn a_restart_repeats_nothing_that_was_delivered_behind_a_waiting_one() {
+    let mut bench = Bench::new(Order::Resource);
+    for sequence_id in 1..=9 {
+        let resource = if sequence_id == 1 { "slow" } else { "other" };
+        bench.window.offer(event(sequence_id, resource), true);
+    }
+    bench.next();
+    bench.retry("posts/slow", 2);
+    for _ in 2..=8 {
+        bench.next();
+        bench.settle("posts/other");
+    }
+    bench.window.prepare_restart();
+    assert_eq!(bench.flush(), r#"cursor 8 done [] kept ["1 waiting 1 -"]"#);
+}
+
+#[tokio::test]
+async fn a_log_that_begins_far_behind_the_cursor_costs_no_memory() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.offer(event(1 << 40, "a"), true);
+    assert_eq!(bench.window.cursor(), (1 << 40) - 1);
+    assert!(bench.window.settled.capacity() < 100);
 }
 
 #[tokio::test]
@@ -377,7 +456,7 @@ proptest! {
                     bench.pass(30);
                     flush(&mut bench, &mut cursor, &mut rows);
                 }
-                Turn::Relieve => bench.window.relieve(),
+                Turn::Relieve => bench.window.prepare_restart(),
                 Turn::Restart => {
                     let unfinished = rows.values().filter(|row| !row.dead || row.sequence_id > cursor).cloned().collect();
                     let clock = bench.clock;

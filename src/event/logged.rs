@@ -112,6 +112,15 @@ pub struct Event {
     pub origin: Origin,
 }
 
+impl Event {
+    /// What it takes in memory, roughly.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let json = |text: &Option<ByteString>| text.as_ref().map_or(0, |text| text.len());
+        json(&self.record) + json(&self.previous) + json(&self.context) + 300
+    }
+}
+
 /// Where an event comes from in the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {

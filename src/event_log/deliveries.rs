@@ -16,6 +16,8 @@ pub struct SubscriptionRow {
     pub cursor: i64,
     /// Why it is paused; `None` while it is active.
     pub paused: Option<String>,
+    /// Since when it is paused or active.
+    pub since: Timestamp,
 }
 
 /// One row of `rowhook.deliveries`.
@@ -74,7 +76,7 @@ pub async fn look_up(client: &Client, name: &str) -> Result<Option<SubscriptionR
     let fault = |error| sql_fault(format!("cannot read webhook \"{name}\""), error);
     let row = client
         .query_opt(
-            "select name, cursor, state, reason from rowhook.subscriptions where name = $1",
+            "select name, cursor, state, reason, since from rowhook.subscriptions where name = $1",
             &[&name],
         )
         .await
@@ -88,6 +90,7 @@ pub async fn look_up(client: &Client, name: &str) -> Result<Option<SubscriptionR
             name: row.try_get(0)?,
             cursor: row.try_get(1)?,
             paused,
+            since: row.try_get(4)?,
         })
     };
     row.map(read).transpose().map_err(fault)
@@ -195,20 +198,25 @@ pub async fn settle(
     Ok(())
 }
 
-/// Pauses or resumes a subscription. `false` if there is none of that name.
+/// Pauses or resumes a subscription; gives since when it is. `None` if there is none of that name.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
-pub async fn set_paused(client: &Client, name: &str, reason: Option<&str>) -> Result<bool> {
-    let changed = client
-        .execute(
+pub async fn set_paused(
+    client: &Client,
+    name: &str,
+    reason: Option<&str>,
+) -> Result<Option<Timestamp>> {
+    let fault = |error| sql_fault(format!("cannot change webhook \"{name}\""), error);
+    let row = client
+        .query_opt(
             "update rowhook.subscriptions \
                 set state = case when $2::text is null then 'active' else 'paused' end, \
-                    reason = $2, since = now(), updated_at = now() \
-              where name = $1",
+                    reason = $2, since = clock_timestamp(), updated_at = now() \
+              where name = $1 returning since",
             &[&name, &reason],
         )
         .await
-        .map_err(|error| sql_fault(format!("cannot change webhook \"{name}\""), error))?;
-    Ok(changed > 0)
+        .map_err(fault)?;
+    row.map(|row| row.try_get(0)).transpose().map_err(fault)
 }

@@ -1,8 +1,10 @@
 //! Events out of the log.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytestring::ByteString;
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use tokio_postgres::types::{FromSql, PgLsn, ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -33,6 +35,8 @@ pub struct Filter {
     pub newest: bool,
     /// How many at the most.
     pub limit: i64,
+    /// No more once there are so many bytes of them; one is given in any case.
+    pub bytes: Option<usize>,
 }
 
 /// A page of events in ascending order.
@@ -78,7 +82,8 @@ pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
         if filter.newest { "desc" } else { "asc" },
         values.len()
     );
-    let mut events = read(client, &sql, &values).await?;
+    let most = filter.bytes.unwrap_or(usize::MAX);
+    let mut events = read(client, &sql, &values, most).await?;
     if filter.newest {
         events.reverse();
     }
@@ -91,7 +96,7 @@ pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
 /// By the server's SQLSTATE.
 pub async fn by_event_id(client: &Client, id: Uuid) -> Result<Option<Event>> {
     let sql = format!("select {COLUMNS} from rowhook.events where event_id = $1");
-    Ok(read(client, &sql, &[&id]).await?.pop())
+    Ok(read(client, &sql, &[&id], usize::MAX).await?.pop())
 }
 
 /// The event with this sequence id.
@@ -100,18 +105,28 @@ pub async fn by_event_id(client: &Client, id: Uuid) -> Result<Option<Event>> {
 /// By the server's SQLSTATE.
 pub async fn by_sequence_id(client: &Client, id: i64) -> Result<Option<Event>> {
     let sql = format!("select {COLUMNS} from rowhook.events where sequence_id = $1");
-    Ok(read(client, &sql, &[&id]).await?.pop())
+    Ok(read(client, &sql, &[&id], usize::MAX).await?.pop())
 }
 
-async fn read(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Event>> {
-    let what = "cannot read the log";
-    let rows = client
-        .query(sql, values)
-        .await
-        .map_err(|error| sql_fault(what, error))?;
-    rows.iter()
-        .map(|row| from_row(row).map_err(|error| sql_fault(what, error)))
-        .collect()
+async fn read(
+    client: &Client,
+    sql: &str,
+    values: &[&(dyn ToSql + Sync)],
+    most: usize,
+) -> Result<Vec<Event>> {
+    let fault = |error| sql_fault("cannot read the log", error);
+    let rows = client.query_raw(sql, values.iter().copied());
+    // Rows come as they are taken; what is left of them when this ends is not kept.
+    let mut rows = pin!(rows.await.map_err(fault)?);
+    let (mut events, mut bytes) = (Vec::new(), 0_usize);
+    while bytes < most
+        && let Some(row) = rows.try_next().await.map_err(fault)?
+    {
+        let event = from_row(&row).map_err(fault)?;
+        bytes = bytes.saturating_add(event.bytes());
+        events.push(event);
+    }
+    Ok(events)
 }
 
 fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {

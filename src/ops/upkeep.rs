@@ -177,8 +177,9 @@ pub async fn drop_old(
     };
     loop {
         if matches!(*standing.borrow(), Standing::Streaming { .. }) {
-            let current = Arc::clone(&settings.borrow());
-            let subscriptions: Vec<&str> = current
+            // Those of now: a reload may have added some.
+            let now = Arc::clone(&settings.borrow());
+            let subscriptions: Vec<&str> = now
                 .webhooks
                 .iter()
                 .map(|webhook| webhook.name.as_str())

@@ -16,8 +16,9 @@ use super::{Lsn, Source, server_error};
 use crate::fault::{Fault, Result};
 
 /// Messages that may wait between the socket and the capture loop. The library bounds them by
-/// count, not by bytes: fewer cost speed (256: 15 %), more cost memory when rows are wide.
-const BUFFERED_MESSAGES: usize = 1024;
+/// count, not by bytes: more cost memory when rows are wide (a thousand of 1 MB each are a gigabyte),
+/// fewer cost speed.
+const BUFFERED_MESSAGES: usize = 128;
 
 /// How soon an acknowledgement follows the one before it. Also bounds a server's fast shutdown,
 /// which waits for the last position to be confirmed.

@@ -29,6 +29,20 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Whether another event could have fared better: not if there was nobody to send it to.
+    #[must_use]
+    pub fn is_of_the_event(&self) -> bool {
+        !matches!(
+            self,
+            Self::Unreachable {
+                cause: Cause::Dns | Cause::Connect | Cause::Tls,
+                ..
+            }
+        )
+    }
+}
+
 /// Why no answer came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {

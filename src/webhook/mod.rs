@@ -17,4 +17,4 @@ pub use answer::{Cause, Outcome, Verdict, verdict};
 pub use delivery::{Delivery, delivery_id};
 pub use endpoint::{Endpoint, Format};
 pub use render::render;
-pub use send::Sender;
+pub use send::{Sender, is_own_header};

@@ -25,6 +25,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub(crate) struct Rowhook {
     directory: TempDir,
     settings: Table,
+    environment: Vec<(String, String)>,
     api_port: u16,
 }
 
@@ -35,6 +36,7 @@ impl Rowhook {
         Self {
             directory: TempDir::with_prefix("rowhook-it-").unwrap(),
             settings: Table::new(),
+            environment: Vec::new(),
             api_port,
         }
         .set("source.url", database.url())
@@ -57,6 +59,13 @@ impl Rowhook {
         }
         table.insert(key.to_owned(), value.into());
         self.write();
+        self
+    }
+
+    /// Sets an environment variable of every command.
+    #[must_use]
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -139,6 +148,7 @@ impl Rowhook {
             .args(arguments)
             .current_dir(self.directory.path())
             .env_remove("NOTIFY_SOCKET")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command

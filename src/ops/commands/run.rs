@@ -12,6 +12,7 @@ use crate::daemon;
 use crate::fault::{Fault, Result};
 use crate::ops::settings::{self, Settings};
 use crate::ops::{logging, systemd};
+use crate::webhook::Sender;
 
 /// Runs the daemon until SIGTERM or SIGINT. A fault that stops it is logged; its exit code comes
 /// back.
@@ -19,7 +20,7 @@ use crate::ops::{logging, systemd};
 /// # Errors
 /// Of the settings: nobody reads a log that has not begun.
 pub fn run(path: &Path) -> Result<ExitCode> {
-    let settings = settings::load(path)?;
+    let settings = load(path)?;
     logging::start();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -38,6 +39,15 @@ pub fn run(path: &Path) -> Result<ExitCode> {
             Ok(ExitCode::from(fault.exit_code()))
         }
     }
+}
+
+/// The settings, of which every webhook can be served.
+fn load(path: &Path) -> Result<Settings> {
+    let settings = settings::load(path)?;
+    for webhook in &settings.webhooks {
+        Sender::new(&webhook.endpoint)?;
+    }
+    Ok(settings)
 }
 
 async fn serve(path: &Path, settings: Settings) -> Result<()> {
@@ -95,7 +105,7 @@ fn end(stop: &CancellationToken) {
 /// need a restart are named.
 fn reload(path: &Path, current: &watch::Sender<Arc<Settings>>) {
     systemd::reloading();
-    match settings::load(path) {
+    match load(path) {
         Ok(new) => {
             let old = Arc::clone(&current.borrow());
             for part in needing_restart(&old, &new) {

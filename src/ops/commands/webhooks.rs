@@ -122,7 +122,7 @@ fn sample() -> Event {
 /// If there is no such webhook, or the log cannot be asked.
 pub async fn set_paused(settings: &Settings, name: &str, reason: Option<&str>) -> Result<()> {
     let log = Connection::open(&settings.log.target, "rowhook webhooks").await?;
-    if !deliveries::set_paused(&log, name, reason).await? {
+    if deliveries::set_paused(&log, name, reason).await?.is_none() {
         named(settings, name)?;
         return Err(
             Fault::transient(format!("webhook \"{name}\" has not been served yet"))

@@ -234,6 +234,24 @@ headers = { Authorization = "geheim" }
 }
 
 #[test]
+fn two_secrets_that_stand_in_the_file_are_two_secrets_and_not_shown() {
+    let secrets = [[b'a'; 32], [b'b'; 32]].map(|bytes| {
+        let text: String = bytes.map(char::from).iter().collect();
+        format!("whsec_{text}")
+    });
+    let written = Written::new(&format!(
+        "{SOURCE}[[webhook]]\nname = \"a\"\nurl = \"http://a/\"\nsecret = {secrets:?}\n"
+    ));
+    let settings = written.load(&[]).unwrap();
+    assert_eq!(settings.webhooks[0].endpoint.keys.len(), 2);
+    let shown = written.show(&[]);
+    assert!(
+        !shown.contains("aaaa") && !shown.contains("bbbb"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn the_schema_has_descriptions_and_defaults() {
     let schema = schema();
     assert_eq!(

@@ -15,7 +15,8 @@ use crate::webhook::{Delivery, Endpoint};
 const OWN_PREFIXES: [&str; 2] = ["webhook-", "x-rowhook-"];
 
 /// Headers that describe the body or the connection, which no setting can know better.
-const OWN_NAMES: [&str; 4] = [
+const OWN_NAMES: [&str; 5] = [
+    "host",
     "content-type",
     "content-length",
     "transfer-encoding",
@@ -45,7 +46,7 @@ impl Headers {
                 ))
             };
             let name = HeaderName::try_from(name).map_err(|_| wrong("is not a header name"))?;
-            if is_own(name.as_str()) {
+            if is_own_header(name.as_str()) {
                 return Err(wrong("is set by rowhook").next_step("remove it from the settings"));
             }
             let mut value = HeaderValue::try_from(value.expose())
@@ -95,7 +96,9 @@ impl Headers {
     }
 }
 
-fn is_own(name: &str) -> bool {
+/// Whether a header, its name in lower case, is rowhook's to set.
+#[must_use]
+pub fn is_own_header(name: &str) -> bool {
     OWN_NAMES.contains(&name) || OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 

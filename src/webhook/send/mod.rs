@@ -15,6 +15,7 @@ use reqwest::{Client, Response, Url, redirect};
 use tokio::time::timeout;
 
 use self::headers::Headers;
+pub use self::headers::is_own_header;
 use super::excerpt::Excerpts;
 use super::{Cause, Delivery, Endpoint, Outcome, retry_after};
 use crate::event::Event;

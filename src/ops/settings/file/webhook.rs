@@ -59,14 +59,15 @@ pub(crate) enum Format {
     Snaapi,
 }
 
-/// One secret, or several while they rotate.
+/// One secret, or several while they rotate. Several come first: serde would read a list of two
+/// texts as the two members of a [`Place`](super::secret_ref::Place), which are no secrets.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Secrets {
-    /// One.
-    One(SecretRef),
     /// Several: each signs.
     Several(Vec<SecretRef>),
+    /// One.
+    One(SecretRef),
 }
 
 /// What must arrive in order.

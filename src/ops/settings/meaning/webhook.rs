@@ -14,7 +14,7 @@ use crate::dispatch::{Order, Start, Subscription};
 use crate::ops::settings::file::{self, SecretRef, Secrets, StartWord, Webhook};
 use crate::secret::Secret;
 use crate::webhook::sign::SigningKey;
-use crate::webhook::{Endpoint, Format};
+use crate::webhook::{Endpoint, Format, is_own_header};
 
 impl Reader<'_> {
     pub(super) fn webhooks(&mut self, written: &[Webhook]) -> Option<Vec<Subscription>> {
@@ -187,8 +187,7 @@ fn url(text: &str) -> Result<Url, String> {
 fn header_name(name: &str) -> Result<(), String> {
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| "is not an HTTP header name".to_owned())?;
-    let name = parsed.as_str();
-    if name.starts_with("webhook-") || matches!(name, "content-type" | "content-length" | "host") {
+    if is_own_header(parsed.as_str()) {
         return Err("is set by rowhook; choose another header".into());
     }
     Ok(())

@@ -18,7 +18,7 @@ tls = { mode = "require" }
 [[webhook]]
 name = "A"
 url = "ftp://a"
-headers = { Host = "x", Webhook-Id = "y", "b d" = "z", ok = "a\nb" }
+headers = { Connection = "c", Host = "x", Webhook-Id = "y", "b d" = "z", ok = "a\nb" }
 timeout = "0s"
 retry = { initial = "3h" }
 secret = {}
@@ -27,7 +27,7 @@ listen = "0.0.0.0:8655"
 "#;
     let cause = cause(text);
     for part in [
-        "16 problems",
+        "17 problems",
         ":4: source.password: environment variable NOT_SET is not set",
         ":5: source.wal_budget: \"lots\" is not a size",
         ":6: source.tls.cert_file: \"${NOWHERE}/c.pem\": environment variable NOWHERE is not set",
@@ -36,6 +36,7 @@ listen = "0.0.0.0:8655"
         ":11: log.tls: needs log.url",
         ":13: webhook[0].name: \"A\" is not a name",
         ":14: webhook[0].url: the scheme is \"ftp\"",
+        ":15: webhook[0].headers.Connection: is set by rowhook",
         ":15: webhook[0].headers.Host: is set by rowhook",
         ":15: webhook[0].headers.Webhook-Id: is set by rowhook",
         ":15: webhook[0].headers.b d: is not an HTTP header name",
