@@ -151,14 +151,14 @@ fn once(last: &mut Option<String>, fault: &Fault) {
     *last = Some(cause);
 }
 
-/// Drops segments that are older than the retention and settled everywhere.
+/// Drops segments that are older than the retention and settled everywhere. Has a connection of its
+/// own: detaching a segment waits for everyone who reads the log, and nothing may wait behind it.
 ///
 /// # Errors
 /// None; what cannot be dropped is dropped later.
 pub async fn drop_old(
     settings: Arc<Settings>,
-    link: Link,
-    standing: watch::Receiver<Standing>,
+    mut standing: watch::Receiver<Standing>,
     stop: CancellationToken,
 ) -> Result<()> {
     let Some(retention) = settings.log.retention else {
@@ -170,24 +170,36 @@ pub async fn drop_old(
         .iter()
         .map(|webhook| webhook.name.as_str())
         .collect();
-    loop {
-        if matches!(*standing.borrow(), Standing::Streaming { .. }) {
-            let dropped = async {
-                retention::drop_old_segments(&link.connection().await?, retention, &subscriptions)
-                    .await
-            };
-            match dropped.await {
-                Ok(dropped) if dropped.is_empty() => {}
-                Ok(dropped) => {
-                    tracing::info!(segments = ?dropped, "dropped old segments of the log")
-                }
-                Err(fault) => {
-                    tracing::warn!(error = %fault.cause(), "cannot drop old segments of the log")
-                }
+    let link = Link::new(&settings.log.target, "rowhook retention");
+    while streaming(&mut standing, &stop).await {
+        let dropping = async {
+            retention::drop_old_segments(&link.connection().await?, retention, &subscriptions).await
+        };
+        let dropped = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            dropped = dropping => dropped,
+        };
+        match dropped {
+            Ok(dropped) if dropped.is_empty() => {}
+            Ok(dropped) => {
+                tracing::info!(segments = ?dropped, "dropped old segments of the log")
+            }
+            Err(fault) => {
+                tracing::warn!(error = %fault.cause(), "cannot drop old segments of the log")
             }
         }
         if !pause(RETENTION_INTERVAL, &stop).await {
             return Ok(());
         }
+    }
+    Ok(())
+}
+
+/// Waits until this instance streams; `false` if asked to stop.
+async fn streaming(standing: &mut watch::Receiver<Standing>, stop: &CancellationToken) -> bool {
+    let streams = |standing: &Standing| matches!(standing, Standing::Streaming { .. });
+    tokio::select! {
+        () = stop.cancelled() => false,
+        seen = standing.wait_for(streams) => seen.is_ok(),
     }
 }
