@@ -116,7 +116,8 @@ pub async fn refresh(
     let Some(found) = publication::look_up(connection, name).await? else {
         return Err(
             Fault::permanent(format!("publication \"{name}\" does not exist")).next_step(
-                "run `rowhook setup`; changes made while it was missing are not published",
+                "find out who dropped it; then run `rowhook setup --accept-gap`, which makes it anew with a \
+                 new slot and records the gap as an event",
             ),
         );
     };
