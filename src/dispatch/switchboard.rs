@@ -16,9 +16,9 @@ use crate::wal::server_error::sql_fault;
 /// How often the tables are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// What the tables say of the subscriptions.
+/// What the tables say of the subscriptions; `None` until they were looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct States(Arc<HashMap<String, State>>);
+pub struct States(Option<Arc<HashMap<String, State>>>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
@@ -27,10 +27,13 @@ struct State {
 }
 
 impl States {
-    /// Whether a subscription is paused.
+    /// Whether a subscription is paused. Until someone has looked, it counts as paused: one that is
+    /// must not send after a restart.
     #[must_use]
     pub fn is_paused(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|state| state.paused)
+        self.0
+            .as_ref()
+            .is_none_or(|states| states.get(name).is_some_and(|state| state.paused))
     }
 }
 
@@ -44,7 +47,7 @@ pub async fn follow(
     loop {
         match look(&link).await {
             Ok(seen) => {
-                for (name, state) in seen.0.iter() {
+                for (name, state) in seen.0.iter().flat_map(|states| states.iter()) {
                     metrics
                         .dead
                         .get_or_create(&WebhookLabel {
@@ -91,5 +94,5 @@ async fn look(link: &Link) -> Result<States> {
         ))
     };
     let states: Result<HashMap<_, _>, _> = rows.iter().map(read).collect();
-    Ok(States(Arc::new(states.map_err(fault)?)))
+    Ok(States(Some(Arc::new(states.map_err(fault)?))))
 }
