@@ -76,7 +76,6 @@ pub async fn run(
     ));
     tasks.spawn(upkeep::drop_old(
         settings,
-        shared.link.clone(),
         shared.standing.subscribe(),
         stop.clone(),
     ));

@@ -142,6 +142,7 @@ impl Capturer {
     ) -> Result<Option<(Stream, Checkpoint)>> {
         loop {
             let checkpoint = Checkpoint::read(log).await?.ok_or_else(never_set_up)?;
+            self.not_fenced(&checkpoint)?;
             let mut session = GatedSession::open(&self.source).await?;
             let system = session.identify().await?;
             let history = match system.timeline == checkpoint.timeline {
@@ -178,15 +179,22 @@ impl Capturer {
     /// The first session of this process takes the log over; later ones make sure that nobody else
     /// has done so since.
     async fn claim(&mut self, log: &Connection, timeline: u32) -> Result<Checkpoint> {
-        let Some(epoch) = self.epoch else {
+        if self.epoch.is_none() {
             let checkpoint = Checkpoint::claim(log, timeline).await?;
             self.epoch = Some(checkpoint.epoch);
             return Ok(checkpoint);
-        };
-        let checkpoint = Checkpoint::read(log).await?.ok_or_else(never_set_up)?;
-        if checkpoint.epoch == epoch {
-            return Ok(checkpoint);
         }
+        let checkpoint = Checkpoint::read(log).await?.ok_or_else(never_set_up)?;
+        self.not_fenced(&checkpoint)?;
+        Ok(checkpoint)
+    }
+
+    /// Whoever has held the log and lost it must not wait as a standby: it could never take over,
+    /// and its webhooks would go on meanwhile.
+    fn not_fenced(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let Some(epoch) = self.epoch.filter(|epoch| *epoch != checkpoint.epoch) else {
+            return Ok(());
+        };
         Err(Fault::fenced(format!(
             "another rowhook instance has taken over this log (epoch {}, ours was {epoch})",
             checkpoint.epoch

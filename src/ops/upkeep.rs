@@ -135,7 +135,10 @@ pub async fn follow_tables(
 
 fn publication_gone(source: &Source) -> Fault {
     Fault::permanent(format!("publication \"{}\" was dropped", source.publication))
-        .next_step("run `rowhook setup`, which makes it anew; changes that were made without it are not published")
+        .next_step(
+            "find out who dropped it; then run `rowhook setup --accept-gap`, which makes it anew with a new slot and \
+             records the gap as an event",
+        )
 }
 
 fn tell_refreshed(refreshed: &tables::Refreshed, told: &mut Option<String>) {
@@ -161,45 +164,57 @@ fn once(told: &mut Option<String>, problem: String) {
     *told = Some(problem);
 }
 
-/// Drops segments that are older than the retention and settled everywhere.
+/// Drops segments that are older than the retention and settled everywhere. Has a connection of its
+/// own: detaching a segment waits for everyone who reads the log, and nothing may wait behind it.
 ///
 /// # Errors
 /// None; what cannot be dropped is dropped later.
 pub async fn drop_old(
     settings: watch::Receiver<Arc<Settings>>,
-    link: Link,
-    standing: watch::Receiver<Standing>,
+    mut standing: watch::Receiver<Standing>,
     stop: CancellationToken,
 ) -> Result<()> {
     let Some(retention) = settings.borrow().log.retention else {
         stop.cancelled().await;
         return Ok(());
     };
-    loop {
-        if matches!(*standing.borrow(), Standing::Streaming { .. }) {
-            // Those of now: a reload may have added some.
-            let now = Arc::clone(&settings.borrow());
-            let subscriptions: Vec<&str> = now
-                .webhooks
-                .iter()
-                .map(|webhook| webhook.name.as_str())
-                .collect();
-            let dropped = async {
-                retention::drop_old_segments(&link.connection().await?, retention, &subscriptions)
-                    .await
-            };
-            match dropped.await {
-                Ok(dropped) if dropped.is_empty() => {}
-                Ok(dropped) => {
-                    tracing::info!(segments = ?dropped, "dropped old segments of the log")
-                }
-                Err(fault) => {
-                    tracing::warn!(error = %fault.cause(), "cannot drop old segments of the log")
-                }
+    let link = Link::new(&settings.borrow().log.target, "rowhook retention");
+    while streaming(&mut standing, &stop).await {
+        // Those of now: a reload may have added some.
+        let now = Arc::clone(&settings.borrow());
+        let subscriptions: Vec<&str> = now
+            .webhooks
+            .iter()
+            .map(|webhook| webhook.name.as_str())
+            .collect();
+        let dropping = async {
+            retention::drop_old_segments(&link.connection().await?, retention, &subscriptions).await
+        };
+        let dropped = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            dropped = dropping => dropped,
+        };
+        match dropped {
+            Ok(dropped) if dropped.is_empty() => {}
+            Ok(dropped) => {
+                tracing::info!(segments = ?dropped, "dropped old segments of the log")
+            }
+            Err(fault) => {
+                tracing::warn!(error = %fault.cause(), "cannot drop old segments of the log")
             }
         }
         if !pause(RETENTION_INTERVAL, &stop).await {
             return Ok(());
         }
+    }
+    Ok(())
+}
+
+/// Waits until this instance streams; `false` if asked to stop.
+async fn streaming(standing: &mut watch::Receiver<Standing>, stop: &CancellationToken) -> bool {
+    let streams = |standing: &Standing| matches!(standing, Standing::Streaming { .. });
+    tokio::select! {
+        () = stop.cancelled() => false,
+        seen = standing.wait_for(streams) => seen.is_ok(),
     }
 }

@@ -92,7 +92,10 @@ fn meaning(state: &str) -> (Kind, Option<&'static str>) {
         ),
         "42704" => (
             Kind::Permanent,
-            Some("run `rowhook check` to see what is missing, then `rowhook setup`"),
+            Some(
+                "run `rowhook check` to see what is missing, then `rowhook setup`; if it is there again, what was \
+                 committed without it cannot be read: `rowhook setup --accept-gap`",
+            ),
         ),
         "42P01" | "3F000" | "42883" => (Kind::Permanent, Some("run `rowhook setup`")),
         "55000" => (

@@ -8,19 +8,19 @@ use crate::daemon::{Daemon, Rowhook};
 use crate::logged::{Logged, assert_dense, count, events, wait_for, wait_for_logged};
 
 /// A database with tables, captured by a running daemon. Fields are dropped in this order.
-struct Captured {
-    daemon: Daemon,
-    rowhook: Rowhook,
-    client: Client,
-    database: Database,
+pub(crate) struct Captured {
+    pub(crate) daemon: Daemon,
+    pub(crate) rowhook: Rowhook,
+    pub(crate) client: Client,
+    pub(crate) database: Database,
 }
 
 impl Captured {
-    async fn tables(sql: &str) -> Self {
+    pub(crate) async fn tables(sql: &str) -> Self {
         Self::with(sql, |rowhook| rowhook).await
     }
 
-    async fn with(sql: &str, settings: impl FnOnce(Rowhook) -> Rowhook) -> Self {
+    pub(crate) async fn with(sql: &str, settings: impl FnOnce(Rowhook) -> Rowhook) -> Self {
         let database = Database::create().await;
         let client = database.client().await;
         client.batch_execute(sql).await.unwrap();
@@ -35,16 +35,16 @@ impl Captured {
         }
     }
 
-    async fn execute(&self, sql: &str) {
+    pub(crate) async fn execute(&self, sql: &str) {
         self.client.batch_execute(sql).await.unwrap();
     }
 
-    async fn logged(&self, wanted: i64) -> Vec<Logged> {
+    pub(crate) async fn logged(&self, wanted: i64) -> Vec<Logged> {
         wait_for_logged(&self.client, wanted).await
     }
 }
 
-fn types(events: &[Logged]) -> Vec<&str> {
+pub(crate) fn types(events: &[Logged]) -> Vec<&str> {
     events.iter().map(|e| e.event_type.as_str()).collect()
 }
 

@@ -441,7 +441,7 @@ fn scratch_directory() -> PathBuf {
 }
 
 /// Whom the server runs as where the tests run as root, which Postgres refuses.
-fn unprivileged_user() -> Option<&'static str> {
+pub(crate) fn unprivileged_user() -> Option<&'static str> {
     static USER: std::sync::OnceLock<Option<&'static str>> = std::sync::OnceLock::new();
     let id = |arguments: &[&str]| std::process::Command::new("id").args(arguments).output();
     *USER.get_or_init(|| {

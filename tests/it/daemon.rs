@@ -176,6 +176,15 @@ impl Rowhook {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs a command that has to fail with this exit code; gives all that it printed.
+    pub(crate) async fn fail(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.run_command(arguments).await;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        said
+    }
+
     /// Runs a command with `--json` that has to succeed; gives what it printed, parsed.
     pub(crate) async fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let mut arguments = arguments.to_vec();

@@ -63,7 +63,8 @@ pub async fn list(settings: &Settings, list: &List) -> Result<()> {
     )
 }
 
-/// Prints new events as they are logged, after the newest ones that are there.
+/// Prints new events as they are logged, after the newest ones that are there, for as long as
+/// someone reads them.
 ///
 /// # Errors
 /// If the log cannot be asked.
@@ -78,7 +79,9 @@ pub async fn tail(settings: &Settings, list: &List) -> Result<()> {
             } else {
                 one_line(&event)
             };
-            print::line(line)?;
+            if !print::line_is_read(&line)? {
+                return Ok(());
+            }
         }
         filter.newest = false;
         filter.after = filter.after.or(Some(0));

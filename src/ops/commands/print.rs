@@ -14,11 +14,19 @@ const NARROW: u16 = 60;
 /// # Errors
 /// If standard output cannot be written. A reader such as `head` that has gone away is no fault.
 pub(super) fn text(text: &str) -> Result<()> {
+    write(text).map(|_| ())
+}
+
+/// Prints one line; `false` if the reader has gone away.
+pub(super) fn line_is_read(line: &str) -> Result<bool> {
+    write(&format!("{line}\n"))
+}
+
+fn write(text: &str) -> Result<bool> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Fault::permanent("cannot write to standard output").because(error))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Fault::permanent("cannot write to standard output").because(error)),
     }
 }
 

@@ -36,6 +36,9 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
     let log = Connection::open(&settings.log.target, "rowhook setup").await?;
     migrate::migrate(&log).await?;
     print::line("log schema: ready")?;
+    if !options.accept_gap {
+        publication_is_not_lost(&connection, &log, settings).await?;
+    }
     publish(&connection, settings, &survey).await?;
     make_slot(&connection, &log, settings, &system, options.accept_gap).await
 }
@@ -72,6 +75,30 @@ async fn wal_level_is_logical(connection: &Connection) -> Result<()> {
         "the source has wal_level = {level}; logical decoding needs wal_level = logical"
     ))
     .next_step("alter system set wal_level = logical; then restart the source's server"))
+}
+
+/// A slot decodes with the catalogs of each change's time. Where the publication was missing, the
+/// server cannot go on (or, from some version on, leaves the changes out).
+async fn publication_is_not_lost(
+    connection: &Connection,
+    log: &Connection,
+    settings: &Settings,
+) -> Result<()> {
+    let (slot, publication) = (&settings.source.slot, &settings.source.publication);
+    let was_set_up = Checkpoint::read(log)
+        .await?
+        .is_some_and(|checkpoint| checkpoint.slot == *slot);
+    if !was_set_up
+        || publication::look_up(connection, publication)
+            .await?
+            .is_some()
+    {
+        return Ok(());
+    }
+    Err(Fault::permanent(format!(
+        "publication \"{publication}\" existed and is gone; slot \"{slot}\" cannot carry what was committed after that"
+    ))
+    .next_step("run `rowhook setup --accept-gap` to make both anew and record the gap as an event"))
 }
 
 async fn publish(connection: &Connection, settings: &Settings, survey: &Survey) -> Result<()> {

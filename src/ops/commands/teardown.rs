@@ -36,7 +36,7 @@ pub async fn teardown(settings: &Settings, options: Teardown) -> Result<()> {
         ))?;
     } else {
         print::line(
-            "the event log stays, and its checkpoint goes: a later setup begins a new history in it",
+            "the event log stays: a later setup goes on in it, and records the time between as a gap",
         )?;
     }
     if !options.yes && !confirmed()? {

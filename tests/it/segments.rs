@@ -1,0 +1,201 @@
+//! The log over time: how it is cut, when its parts go, and when the source may release its WAL.
+
+use tokio_postgres::Client;
+
+use crate::capture::Captured;
+use crate::cluster::Database;
+use crate::logged::{assert_dense, count, events, wait_for, wait_for_event};
+use crate::receiver::{Receiver, Reply};
+
+const TABLE: &str = "create table t (id int primary key, v text)";
+
+async fn segments(client: &Client) -> Vec<(i64, i64)> {
+    let sql = "select first_id, end_id from rowhook.segments order by first_id";
+    let rows = client.query(sql, &[]).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+#[tokio::test]
+async fn segments_follow_each_other_without_a_gap_within_and_between_transactions() {
+    let mut captured = Captured::with(TABLE, |rowhook| rowhook.set("log.segment_size", 100)).await;
+    captured
+        .execute("insert into t select i, 'one' from generate_series(1, 1000) i")
+        .await;
+    captured.logged(1000).await;
+    for id in 1001..=1150 {
+        captured
+            .execute(&format!("insert into t values ({id}, 'many')"))
+            .await;
+    }
+    captured.logged(1150).await;
+    captured.daemon.kill9().await;
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    captured
+        .execute("insert into t select i, 'again' from generate_series(1151, 2000) i")
+        .await;
+    let events = captured.logged(2000).await;
+    for (event, id) in events.iter().zip(1..) {
+        assert_eq!(event.record["id"], id);
+    }
+    let segments = segments(&captured.client).await;
+    assert!(segments.len() >= 20, "{segments:?}");
+    assert!(
+        segments.windows(2).all(|pair| pair[0].1 == pair[1].0),
+        "{segments:?}"
+    );
+}
+
+/// Makes the first events old, as if they had been logged long ago.
+async fn age(client: &Client, up_to: i64) {
+    let sql = "update rowhook.events set created_at = now() - interval '2 days'
+                where sequence_id <= $1";
+    client.execute(sql, &[&up_to]).await.unwrap();
+}
+
+#[tokio::test]
+async fn retention_drops_whole_segments_that_are_old_and_settled() {
+    let receiver = Receiver::start().await;
+    receiver.on_request(|request| Reply::Status(if request.sequence_id > 250 { 503 } else { 200 }));
+    let mut captured = Captured::with(TABLE, |rowhook| {
+        rowhook
+            .set("log.segment_size", 100)
+            .set("log.retention", "1d")
+            .webhook_to("slow", &receiver, toml::toml! { order = "strict" })
+    })
+    .await;
+    captured
+        .execute("insert into t select i from generate_series(1, 550) i")
+        .await;
+    captured.logged(550).await;
+    let client = &captured.client;
+    wait_for(client, "the cursor", async || {
+        let sql = "select cursor from rowhook.subscriptions";
+        client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) >= 250
+    })
+    .await;
+    assert_eq!(captured.daemon.stop().await, Some(0));
+    age(&captured.client, 420).await;
+
+    // Event 251 is not settled: its segment stays, and everything behind it.
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    captured.daemon.wait_for_log("dropped old segments").await;
+    let left = events(&captured.client).await;
+    assert_eq!(left.len(), 350);
+    assert_eq!(left[0].sequence_id, 201);
+    assert_dense(&left);
+
+    receiver.on_request(|_| Reply::Status(200));
+    receiver
+        .wait_for(|requests| {
+            requests
+                .iter()
+                .any(|r| r.sequence_id == 550 && r.accepted())
+        })
+        .await;
+    assert_eq!(captured.daemon.stop().await, Some(0));
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    captured.daemon.wait_for_log("dropped old segments").await;
+    let left = events(&captured.client).await;
+    assert_eq!((left.len(), left[0].sequence_id), (150, 401));
+    captured.execute("insert into t values (551)").await;
+    wait_for_event(&captured.client, "next event", |e| e.sequence_id == 551).await;
+}
+
+#[tokio::test]
+async fn a_long_reader_of_the_log_holds_up_retention_and_nothing_else() {
+    let receiver = Receiver::start().await;
+    let mut captured = Captured::with(TABLE, |rowhook| {
+        rowhook
+            .set("log.segment_size", 10)
+            .set("log.retention", "1d")
+            .webhook_to("all", &receiver, toml::Table::new())
+    })
+    .await;
+    captured
+        .execute("insert into t select i from generate_series(1, 25) i")
+        .await;
+    receiver.wait_for_count(25).await;
+    assert_eq!(captured.daemon.stop().await, Some(0));
+    age(&captured.client, 25).await;
+    let reader = captured.database.client().await;
+    reader
+        .batch_execute("begin; select count(*) from rowhook.events")
+        .await
+        .unwrap();
+
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    wait_for(&reader, "retention that waits", async || {
+        let sql = "select 1 from pg_stat_activity where wait_event_type = 'Lock'
+                     and datname = current_database() and query like '%detach%'";
+        !captured.client.query(sql, &[]).await.unwrap().is_empty()
+    })
+    .await;
+    captured.execute("insert into t values (26)").await;
+    receiver.wait_for_count(26).await;
+    let cursor = "select cursor from rowhook.subscriptions";
+    wait_for(&captured.client, "the cursor", async || {
+        let row = captured.client.query_one(cursor, &[]).await.unwrap();
+        row.get::<_, i64>(0) == 26
+    })
+    .await;
+    let began = std::time::Instant::now();
+    assert_eq!(captured.daemon.stop().await, Some(0));
+    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    reader.batch_execute("commit").await.unwrap();
+    wait_for(&captured.client, "the session that waited", async || {
+        let sql = "select 1 from pg_stat_activity where datname = current_database()
+                      and application_name = 'rowhook retention'";
+        captured.client.query(sql, &[]).await.unwrap().is_empty()
+    })
+    .await;
+
+    // What was cut off in the middle is finished.
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    captured.daemon.wait_for_log("dropped old segments").await;
+    assert_eq!(events(&captured.client).await[0].sequence_id, 21);
+}
+
+async fn confirmed(client: &Client, database: &Database) -> i64 {
+    let sql = "select (confirmed_flush_lsn - '0/0')::bigint from pg_replication_slots
+                where slot_name = $1";
+    let row = client.query_one(sql, &[&database.slot()]).await.unwrap();
+    row.get(0)
+}
+
+#[tokio::test]
+async fn wal_is_released_while_only_tables_of_no_interest_change() {
+    let captured = Captured::with(TABLE, |rowhook| {
+        rowhook.set("capture.tables", vec!["public.t"])
+    })
+    .await;
+    let noise = captured.database.client().await;
+    released_behind(captured, &noise).await;
+}
+
+#[tokio::test]
+async fn wal_is_released_while_nothing_changes_but_other_databases() {
+    let other = Database::create().await;
+    let noise = other.client().await;
+    released_behind(Captured::tables(TABLE).await, &noise).await;
+}
+
+/// Writes several megabytes elsewhere; the slot follows, and the daemon goes on from there.
+async fn released_behind(mut captured: Captured, noise: &Client) {
+    let (client, database) = (&captured.client, &captured.database);
+    let sql = "create table noise as
+               select repeat(md5(i::text), 30) as v from generate_series(1, 6000) i";
+    noise.batch_execute(sql).await.unwrap();
+    let sql = "select (pg_current_wal_lsn() - '0/0')::bigint";
+    let row = noise.query_one(sql, &[]).await.unwrap();
+    let written: i64 = row.get(0);
+    wait_for(client, "the slot", async || {
+        confirmed(client, database).await >= written - (1 << 20)
+    })
+    .await;
+    assert_eq!(count(client).await, 0);
+    // A position that was only skipped to is one to go on from.
+    captured.daemon.kill9().await;
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    captured.execute("insert into t values (1)").await;
+    captured.logged(1).await;
+}
