@@ -334,6 +334,7 @@ async fn a_backlog_of_large_rows_needs_little_memory() {
     let receiver = Receiver::start().await;
     receiver.forget_bodies();
     let mut served = Served::to(&receiver, toml! { concurrency = 1 }).await;
+    served.wait_for_cursor("hook", 0).await;
     served.rowhook.succeed(&["webhooks", "pause", "hook"]).await;
     served.execute("alter table t add large text").await;
     for id in 1..=ROWS {
