@@ -63,7 +63,7 @@ async fn events_are_listed_shown_and_followed() {
     let text = rowhook.succeed(&["events", "show", "3"]).await;
     assert!(text.contains("OLD") && text.contains("\"a\""), "{text}");
     for unknown in ["5", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "nonsense"] {
-        let said = rowhook.fail(&["events", "show", unknown], 78).await;
+        let said = rowhook.fail(&["events", "show", unknown], 1).await;
         assert!(said.contains(unknown), "{said}");
     }
     follow(&captured).await;
