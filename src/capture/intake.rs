@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::decode::{Change, Message, Relation, decode};
 use crate::event::{Capture, Draft, Drafter, EventIds, Shape, TypeCatalog};
 use crate::event_log::{Batch, Transaction, TransactionEnd};
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, Received, catalog};
+
+/// What a look into the source's catalogs may take.
+const CATALOG_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Turns what the stream brings into a batch of events.
 pub(super) struct Intake {
@@ -65,28 +69,21 @@ impl Intake {
         self.running.is_none()
     }
 
-    /// Takes one message in.
+    /// Takes one message in; `true` where it ends a transaction.
     ///
     /// # Errors
     /// Permanent where the stream does not follow its protocol; transient where the catalogs
     /// cannot be asked.
-    pub(super) async fn take(&mut self, received: Received) -> Result<()> {
+    pub(super) async fn take(&mut self, received: Received) -> Result<bool> {
         match received {
-            Received::Begin {
-                commit_lsn,
-                commit_time,
-                xid,
-            } => self.begin(commit_lsn, commit_time, xid),
-            Received::Data(bytes) => self.data(&bytes).await?,
-            Received::Commit { end_lsn } => self.commit(end_lsn),
-            Received::LogicalMessage { .. } => {}
+            Received::Data(bytes) => self.data(&bytes).await,
             Received::CaughtUp { wal_end } => {
                 if self.running.is_none() {
                     self.position = self.position.max(wal_end);
                 }
+                Ok(false)
             }
         }
-        Ok(())
     }
 
     fn begin(&mut self, commit_lsn: Lsn, commit_time: i64, xid: u32) {
@@ -122,26 +119,33 @@ impl Intake {
         }
     }
 
-    async fn data(&mut self, bytes: &[u8]) -> Result<()> {
+    async fn data(&mut self, bytes: &[u8]) -> Result<bool> {
         let message = decode(bytes).map_err(|error| {
             Fault::permanent("the replication stream brought a message that cannot be read")
                 .because(error)
                 .next_step("report this with the server's version; the slot still holds the change")
         })?;
         match message {
-            Message::Relation(relation) => self.relation(&relation).await,
-            Message::Change(change) => self.change(&change),
-            Message::Truncate { relations, .. } => relations
-                .into_iter()
-                .try_for_each(|relation| self.push(relation, None)),
-            // Begin, commit and logical messages come as such; names of types and origins are not
-            // needed.
-            Message::Begin { .. }
-            | Message::Commit { .. }
-            | Message::Logical { .. }
-            | Message::Origin { .. }
-            | Message::Type { .. } => Ok(()),
+            Message::Begin {
+                commit_lsn,
+                commit_time,
+                xid,
+            } => self.begin(commit_lsn, commit_time, xid),
+            Message::Commit { end_lsn, .. } => {
+                self.commit(end_lsn);
+                return Ok(true);
+            }
+            Message::Relation(relation) => self.relation(&relation).await?,
+            Message::Change(change) => self.change(&change)?,
+            Message::Truncate { relations, .. } => {
+                relations
+                    .into_iter()
+                    .try_for_each(|relation| self.push(relation, None))?;
+            }
+            // Names of types and origins are not needed; logical messages are not asked for.
+            Message::Logical { .. } | Message::Origin { .. } | Message::Type { .. } => {}
         }
+        Ok(false)
     }
 
     async fn relation(&mut self, relation: &Relation) -> Result<()> {
@@ -157,9 +161,9 @@ impl Intake {
             .collect();
         if !unknown.is_empty() {
             self.types
-                .learn(catalog::types(&self.catalogs, &unknown).await?);
+                .learn(in_time(catalog::types(&self.catalogs, &unknown)).await?);
         }
-        let primary_key = catalog::primary_key(&self.catalogs, relation.oid).await?;
+        let primary_key = in_time(catalog::primary_key(&self.catalogs, relation.oid)).await?;
         let rule = self.capture.rule(&relation.schema, &relation.name);
         let shape = Shape::new(relation, rule, &primary_key, &self.types);
         self.shapes.insert(relation.oid, Some(Arc::new(shape)));
@@ -221,5 +225,13 @@ impl Intake {
                 .because(error)
                 .next_step("leave the column out with `exclude` in a [[resource]] for this table")
             })
+    }
+}
+
+/// Catalogs that do not answer are as good as gone; the stream must not wait for them for ever.
+async fn in_time<T>(question: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(CATALOG_TIMEOUT, question).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Fault::transient("the source's catalogs do not answer")),
     }
 }

@@ -6,6 +6,7 @@
 
 mod idle;
 mod intake;
+mod pace;
 mod resume;
 mod session;
 pub mod tables;

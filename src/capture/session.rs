@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::resume::{self, Resume};
-use super::{idle, intake::Intake};
+use super::{idle, intake::Intake, pace::Pace};
 use crate::event::{Capture, EventIds};
 use crate::event_log::{Checkpoint, Chunk, Durable, LogSettings, Tail, Writer, migrate};
 use crate::fault::{Fault, Result};
@@ -23,7 +23,7 @@ use crate::wal::{
 const BATCH_BYTES: usize = 4 << 20;
 
 /// Messages that are taken in a row before the loop looks at anything else.
-const MESSAGES_PER_TURN: usize = 256;
+const MESSAGES_PER_TURN: u32 = 256;
 
 /// How often the loop looks at the clock.
 const TICK: Duration = Duration::from_millis(500);
@@ -121,6 +121,7 @@ impl Capturer {
             partial: false,
             acknowledged: checkpoint.acknowledged_lsn,
             acknowledged_at: Instant::now(),
+            pace: Pace::new(Instant::now()),
             stream,
             control,
             intake,
@@ -268,6 +269,7 @@ struct Session<'a> {
     partial: bool,
     acknowledged: Lsn,
     acknowledged_at: Instant,
+    pace: Pace,
 }
 
 impl Session<'_> {
@@ -283,9 +285,10 @@ impl Session<'_> {
         loop {
             self.capturer.metrics.capture_pulse.beat();
             self.append_if_due();
-            let may_read = self.intake.batch.bytes() < BATCH_BYTES;
-            if !may_read {
-                self.stream.not_listening();
+            let has_room = self.intake.batch.bytes() < BATCH_BYTES;
+            let gathers_until = self.pace.gathers_until(Instant::now());
+            if !has_room {
+                self.stream.not_listening().await?;
             }
             tokio::select! {
                 biased;
@@ -297,11 +300,12 @@ impl Session<'_> {
                 //    down, and waits for this session: it must not be kept waiting.
                 () = self.control.ended() => return Err(Fault::transient("the source closed the connection")),
                 () = self.log.ended() => return Err(Fault::transient("the log database closed the connection")),
-                // 4. The stream, as long as the batch has room.
-                received = self.stream.receive(), if may_read => {
+                // 4. The stream, as long as the batch has room and nothing is to gather.
+                received = self.stream.receive(), if has_room && gathers_until.is_none() => {
                     let received = received?;
                     self.take(received).await?;
                 }
+                () = reached(gathers_until) => {}
                 // 5. The clock: positions with nothing to log in front of them.
                 _ = tick.tick() => self.confirm_idle(),
             }
@@ -311,23 +315,22 @@ impl Session<'_> {
     /// Takes a message, and those that wait behind it: the other arms need no look for each one.
     async fn take(&mut self, first: Received) -> Result<()> {
         let mut next = Some(first);
-        for _ in 0..MESSAGES_PER_TURN {
-            let Some(received) = next else { return Ok(()) };
-            let complete = matches!(received, Received::Commit { .. });
-            self.intake.take(received).await?;
-            if complete {
+        let mut taken = 0;
+        while let Some(received) = next {
+            if self.intake.take(received).await? {
                 self.capturer.metrics.transactions.inc();
                 self.append_if_due();
             }
-            if self.intake.batch.bytes() >= BATCH_BYTES {
+            taken += 1;
+            let full = self.intake.batch.bytes() >= BATCH_BYTES;
+            if full || taken == MESSAGES_PER_TURN {
+                self.pace.took(taken, false, Instant::now());
                 return Ok(());
             }
             next = self.stream.receive_waiting()?;
         }
-        match next {
-            Some(received) => self.intake.take(received).await,
-            None => Ok(()),
-        }
+        self.pace.took(taken, true, Instant::now());
+        Ok(())
     }
 
     /// Starts to append what has gathered, if the writer is free: at once where a transaction ends,
@@ -419,6 +422,14 @@ impl Session<'_> {
 async fn appended(appending: &mut Option<Appending>) -> (Writer, Chunk, Result<Option<Durable>>) {
     match appending {
         Some(appending) => appending.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a time; for ever, if there is none.
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

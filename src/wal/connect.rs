@@ -2,20 +2,13 @@
 //! session takes, so one set of TLS settings means one thing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use pgwire_replication::tls::rustls::{MaybeTlsStream, maybe_upgrade_to_tls};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio_postgres::{Client, NoTls, config::SslMode, error::SqlState};
 
+use super::transport::Transport;
 use super::{Target, server_error};
 use crate::fault::{Fault, Result};
-
-/// A peer that acknowledges nothing for this long is gone (`TCP_USER_TIMEOUT`).
-const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// Settings of every session: output that does not depend on the role's or the database's
 /// defaults, no time limits of theirs, and commits that are durable when they return.
@@ -57,35 +50,7 @@ impl Connection {
     }
 
     async fn log_in(target: &Target, application: &str) -> Result<Self> {
-        let unreachable = |error: std::io::Error| {
-            Fault::transient(format!("cannot connect to {}", target.label()))
-                .because(error)
-                .next_step(
-                    "check that the server runs and that source.url / log.url name its address",
-                )
-        };
-        if target.is_unix_socket() {
-            let path = format!("{}/.s.PGSQL.{}", target.host, target.port);
-            let socket = UnixStream::connect(&path).await.map_err(unreachable)?;
-            return Self::start(socket, target, application).await;
-        }
-        let tcp = TcpStream::connect((target.host.as_str(), target.port))
-            .await
-            .map_err(unreachable)?;
-        notice_dead_peers(&tcp).map_err(unreachable)?;
-        let upgraded = maybe_upgrade_to_tls(tcp, &target.tls.to_crate(), &target.host)
-            .await
-            .map_err(|error| server_error::session_fault(target, &error))?;
-        match upgraded {
-            MaybeTlsStream::Plain(stream) => Self::start(stream, target, application).await,
-            MaybeTlsStream::Tls(stream) => Self::start(*stream, target, application).await,
-        }
-    }
-
-    async fn start<S>(stream: S, target: &Target, application: &str) -> Result<Self>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+        let transport = Transport::connect(target).await?;
         let mut config = tokio_postgres::Config::new();
         config
             .user(&target.user)
@@ -97,9 +62,12 @@ impl Connection {
         if let Some(password) = &target.password {
             config.password(password.expose());
         }
-        let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|error| {
-            server_error::sql_fault(format!("cannot connect to {}", target.label()), error)
-        })?;
+        let (client, connection) = config
+            .connect_raw(transport, NoTls)
+            .await
+            .map_err(|error| {
+                server_error::sql_fault(format!("cannot connect to {}", target.label()), error)
+            })?;
         let (ending, ended) = watch::channel(false);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -125,17 +93,6 @@ impl Connection {
     pub fn is_ended(&self) -> bool {
         *self.ended.borrow() || self.client.is_closed()
     }
-}
-
-fn notice_dead_peers(tcp: &TcpStream) -> std::io::Result<()> {
-    tcp.set_nodelay(true)?;
-    let socket = SockRef::from(tcp);
-    let probes = TcpKeepalive::new()
-        .with_time(Duration::from_secs(10))
-        .with_interval(Duration::from_secs(5))
-        .with_retries(4);
-    socket.set_tcp_keepalive(&probes)?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
 }
 
 /// Whether an error says that the object does not exist.

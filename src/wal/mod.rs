@@ -1,7 +1,9 @@
 //! The source's write-ahead log: the replication session and what it needs in the source.
 
 pub mod catalog;
+mod command;
 mod connect;
+mod login;
 mod lsn;
 pub mod publication;
 pub mod server_error;
@@ -9,6 +11,8 @@ mod session;
 pub mod slot;
 mod source;
 mod target;
+mod tls;
+mod transport;
 
 pub use connect::{Connection, is_undefined};
 pub use lsn::{Lsn, LsnParseError};

@@ -3,6 +3,7 @@
 //! Codes: PostgreSQL manual, appendix A.
 
 use pgwire_replication::PgWireError;
+use pgwire_replication::protocol::messages::ErrorFields;
 
 use super::Target;
 use crate::fault::{Fault, Kind};
@@ -22,35 +23,31 @@ pub fn sql_fault(what: impl Into<String>, error: tokio_postgres::Error) -> Fault
     fault_of(&state, text)
 }
 
-/// A failed step of a replication session. The client library gives server errors as text that
-/// ends in `(SQLSTATE xxxxx)`.
+/// A replication session that broke or was not understood.
 #[must_use]
-pub fn session_fault(target: &Target, error: &PgWireError) -> Fault {
+pub(super) fn session_fault(target: &Target, error: &PgWireError) -> Fault {
     let what = format!("replication session with {}", target.label());
     match error {
-        PgWireError::Server(text) => fault_of(
-            sqlstate_in(text).unwrap_or_default(),
-            format!("{what}: {text}"),
-        ),
         PgWireError::Auth(text) => Fault::permanent(format!("{what}: {text}"))
             .next_step("check the role's password and the server's pg_hba.conf"),
-        PgWireError::Tls(text) if text.contains("config error") => {
-            Fault::settings(format!("{what}: {text}"))
-                .next_step("check source.tls / sslmode and its files")
-        }
-        PgWireError::Tls(text) => Fault::permanent(format!("{what}: {text}"))
-            .next_step("check source.tls / sslmode against what the server offers"),
         PgWireError::MessageTooLarge { .. } => Fault::permanent(what).because(error.clone()),
         _ => Fault::transient(what).because(error.clone()),
     }
 }
 
-/// The SQLSTATE in the client library's text of a server error.
+/// A refusal by the server: the payload of an ErrorResponse.
 #[must_use]
-pub fn sqlstate_in(text: &str) -> Option<&str> {
-    let (_, tail) = text.rsplit_once("(SQLSTATE ")?;
-    let state = tail.split(')').next()?;
-    (state.len() == 5).then_some(state)
+pub(super) fn refusal(target: &Target, payload: &[u8]) -> Fault {
+    let fields = ErrorFields::parse(payload);
+    let message = fields
+        .message
+        .as_deref()
+        .unwrap_or("the server refuses without a reason");
+    let mut text = format!("replication session with {}: {message}", target.label());
+    if let Some(more) = fields.detail.as_deref().or(fields.hint.as_deref()) {
+        text = format!("{text} ({more})");
+    }
+    fault_of(fields.code.as_deref().unwrap_or_default(), text)
 }
 
 fn fault_of(state: &str, text: String) -> Fault {
@@ -114,10 +111,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_is_found_at_the_end_of_the_text() {
-        assert_eq!(sqlstate_in("no such slot (SQLSTATE 42704)"), Some("42704"));
-        assert_eq!(sqlstate_in("no such slot"), None);
-        assert_eq!(sqlstate_in("(SQLSTATE 1)"), None);
+    fn a_refusal_keeps_its_state_and_its_detail() {
+        let target = Target {
+            host: "h".into(),
+            port: 1,
+            user: "u".into(),
+            password: None,
+            database: "d".into(),
+            tls: crate::wal::Tls::mode(crate::wal::TlsMode::Disable),
+            connect_timeout: std::time::Duration::from_secs(1),
+        };
+        let fault = refusal(&target, b"SFATAL\0C28P01\0Mno\0Dbecause\0\0");
+        assert_eq!(fault.kind(), Kind::Permanent);
+        assert_eq!(
+            fault.cause(),
+            "replication session with u@h:1/d: no (because)"
+        );
+        assert!(refusal(&target, b"").is_transient());
     }
 
     #[test]

@@ -1,35 +1,45 @@
 //! The replication session: one connection on which the server is identified, the slot's state is
 //! read, and the stream then runs.
+//!
+//! Framing, copy messages and SCRAM are pgwire-replication's. The loop is our own: it is the
+//! capture loop that reads, so nothing waits in memory that is not in a batch, feedback goes on
+//! whether anyone reads or not, and a server's refusal keeps its SQLSTATE.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use pgwire_replication::{
-    Lsn as WireLsn, PgWireError, Publication, QueryRow, ReplicationClient, ReplicationConfig,
-    ReplicationEvent,
+use pgwire_replication::Lsn as WireLsn;
+use pgwire_replication::PgWireError;
+use pgwire_replication::protocol::framing::{BackendMessage, MessageReader, write_query};
+use pgwire_replication::protocol::replication::{
+    ReplicationCopyData, encode_standby_status_update, parse_copy_data, unix_to_pg_timestamp,
 };
+use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use tokio::time::Instant;
-
-use super::{Lsn, Source, server_error};
+use super::command::command_rows;
+use super::login::log_in;
+use super::publication::quote;
+use super::server_error::{refusal, session_fault};
+use super::transport::Transport;
+use super::{Lsn, Source};
 use crate::fault::{Fault, Result};
 
-/// Messages that may wait between the socket and the capture loop. The library bounds them by
-/// count, not by bytes: more cost memory when rows are wide (a thousand of 1 MB each are a gigabyte),
-/// fewer cost speed.
-const BUFFERED_MESSAGES: usize = 128;
+/// Bytes that one read may bring: many messages for one system call.
+const READ_BUFFER: usize = 128 << 10;
 
-/// How soon an acknowledgement follows the one before it. Also bounds a server's fast shutdown,
-/// which waits for the last position to be confirmed.
-const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+/// How soon an acknowledgement follows the one before it.
+const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a polite end of the stream may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
+type Socket = BufReader<Transport>;
+
 /// A session that is logged in and has not started to stream.
 pub struct GatedSession {
-    client: ReplicationClient,
+    socket: Socket,
     source: Source,
 }
 
@@ -47,31 +57,8 @@ pub struct System {
 /// What the stream brings.
 #[derive(Debug)]
 pub enum Received {
-    /// A transaction's changes follow.
-    Begin {
-        /// LSN of the commit record.
-        commit_lsn: Lsn,
-        /// Commit time, microseconds since 2000-01-01 UTC.
-        commit_time: i64,
-        /// Transaction id.
-        xid: u32,
-    },
-    /// The transaction is complete.
-    Commit {
-        /// End of the commit record: the position to acknowledge once it is durable.
-        end_lsn: Lsn,
-    },
-    /// One pgoutput message in between.
+    /// One pgoutput message.
     Data(Bytes),
-    /// A logical message of some application.
-    LogicalMessage {
-        /// Whether it belongs to the transaction that is being streamed.
-        transactional: bool,
-        /// Whose it is.
-        prefix: String,
-        /// What it says.
-        content: Bytes,
-    },
     /// The server has sent everything up to here.
     CaughtUp {
         /// End of the WAL that was decoded.
@@ -91,40 +78,49 @@ impl GatedSession {
     /// # Errors
     /// Transient where the server cannot be reached; permanent where it refuses the login.
     pub async fn open(source: &Source) -> Result<Self> {
-        let config = session_config(source);
-        let client = ReplicationClient::connect_gated(config)
-            .await
-            .map_err(|error| server_error::session_fault(&source.target, &error))?;
-        Ok(Self {
-            client,
-            source: source.clone(),
-        })
+        let login = async {
+            let mut socket =
+                BufReader::with_capacity(READ_BUFFER, Transport::connect(&source.target).await?);
+            log_in(&mut socket, source).await?;
+            Ok(Self {
+                socket,
+                source: source.clone(),
+            })
+        };
+        bounded(source, login).await
     }
 
     /// Who answers on this very session.
     ///
     /// # Errors
-    /// As [`open`](Self::open): the login happens in the background and fails here.
+    /// By the server's SQLSTATE; transient without an answer in time.
     pub async fn identify(&mut self) -> Result<System> {
-        let system = self
-            .step(async |client| client.identify_system().await)
-            .await?;
+        let rows = self.query("IDENTIFY_SYSTEM").await?;
+        let mut columns = rows.into_iter().next().unwrap_or_default().into_iter();
+        let mut next = || columns.next().flatten();
+        let (identifier, timeline, flushed) = (next(), next(), next());
+        let system = identifier
+            .zip(timeline.and_then(|text| text.parse().ok()))
+            .zip(flushed.and_then(|text| text.parse().ok()));
+        let Some(((identifier, timeline), flushed)) = system else {
+            return Err(Fault::transient(
+                "the server's answer to IDENTIFY_SYSTEM cannot be read",
+            ));
+        };
         Ok(System {
-            identifier: system.system_id,
-            timeline: system.timeline,
-            flushed: Lsn(system.xlogpos.as_u64()),
+            identifier,
+            timeline,
+            flushed,
         })
     }
 
-    /// Runs a query on this very session; columns come as text.
+    /// Runs a query or a replication command on this very session; columns come as text.
     ///
     /// # Errors
     /// By the server's SQLSTATE; transient without an answer in time.
     pub async fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
-        let rows = self
-            .step(async |client| client.simple_query(sql).await)
-            .await?;
-        Ok(rows.into_iter().map(text_columns).collect())
+        let rows = command_rows(&mut self.socket, &self.source.target, sql);
+        bounded(&self.source, rows).await
     }
 
     /// The history file of a timeline, which says where each earlier one ended.
@@ -132,59 +128,81 @@ impl GatedSession {
     /// # Errors
     /// By the server's SQLSTATE; transient without an answer in time.
     pub async fn timeline_history(&mut self, timeline: u32) -> Result<String> {
-        let history = self
-            .step(async |client| client.timeline_history(timeline).await)
-            .await?;
-        Ok(String::from_utf8_lossy(&history.content).into_owned())
+        let rows = self.query(&format!("TIMELINE_HISTORY {timeline}")).await?;
+        let content = rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().nth(1).flatten());
+        Ok(content.unwrap_or_default())
     }
 
-    /// Starts the stream at the slot's confirmed position and waits until the server holds the
-    /// slot for this session.
+    /// Starts the stream at the slot's confirmed position. The server holds the slot for this
+    /// session from then on.
     ///
     /// # Errors
     /// By the server's SQLSTATE; a slot in use by another session is transient.
     pub async fn start(mut self) -> Result<Stream> {
-        self.step(async |client| {
-            client.start().await?;
-            client.wait_started().await
-        })
-        .await?;
+        let sql = format!(
+            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names '{}')",
+            quote(&self.source.slot),
+            // The server splits the value like a list of identifiers, and folds what is not quoted.
+            quote(&self.source.publication).replace('\'', "''"),
+        );
+        bounded(&self.source, start(&mut self.socket, &self.source, &sql)).await?;
         Ok(Stream {
-            client: self.client,
-            source: self.source,
+            socket: self.socket,
+            reader: MessageReader::new(),
+            outgoing: BytesMut::new(),
+            confirmed: Lsn::INVALID,
+            reported: Lsn::INVALID,
+            reported_at: Instant::now(),
             heard: Instant::now(),
+            source: self.source,
         })
     }
 }
 
-impl GatedSession {
-    /// One step, within the connect timeout. A client that hangs in its login is not asked to
-    /// stop, it is ended.
-    async fn step<T>(
-        &mut self,
-        step: impl AsyncFnOnce(&mut ReplicationClient) -> Result<T, PgWireError>,
-    ) -> Result<T> {
-        let target = &self.source.target;
-        match tokio::time::timeout(target.connect_timeout, step(&mut self.client)).await {
-            Ok(done) => done.map_err(|error| server_error::session_fault(target, &error)),
-            Err(_) => {
-                self.client.abort();
-                let patience = humantime::format_duration(target.connect_timeout);
-                Err(Fault::transient(format!(
-                    "cannot connect to {}: no answer within {patience}",
-                    target.label()
-                )))
-            }
+async fn start(socket: &mut Socket, source: &Source, sql: &str) -> Result<()> {
+    let fault = |error: PgWireError| session_fault(&source.target, &error);
+    write_query(socket, sql).await.map_err(fault)?;
+    let mut reader = MessageReader::new();
+    loop {
+        let message = reader.read(socket).await.map_err(fault)?;
+        match message.tag {
+            b'W' => return Ok(()),
+            b'E' => return Err(refusal(&source.target, &message.payload)),
+            _ => {}
         }
     }
 }
 
+/// One step of a session that does not stream yet, within the connect timeout.
+async fn bounded<T>(source: &Source, step: impl Future<Output = Result<T>>) -> Result<T> {
+    let patience = source.target.connect_timeout;
+    timeout(patience, step).await.unwrap_or_else(|_| {
+        let patience = humantime::format_duration(patience);
+        Err(Fault::transient(format!(
+            "cannot connect to {}: no answer within {patience}",
+            source.target.label()
+        )))
+    })
+}
+
 /// A running stream. Dropping it closes the connection.
 pub struct Stream {
-    client: ReplicationClient,
-    source: Source,
+    socket: Socket,
+    /// Keeps what it has of a message when a read is dropped.
+    reader: MessageReader,
+    /// Feedback that is not written yet. Kept here, so that a write that is dropped goes on.
+    outgoing: BytesMut,
+    /// What the server may release.
+    confirmed: Lsn,
+    /// What it was told.
+    reported: Lsn,
+    reported_at: Instant,
     /// When the server last said something.
     heard: Instant,
+    source: Source,
 }
 
 impl Stream {
@@ -195,11 +213,20 @@ impl Stream {
     /// `silence_timeout`; otherwise by the server's SQLSTATE.
     pub async fn receive(&mut self) -> Result<Received> {
         loop {
-            let deadline = self.heard + self.source.silence_timeout;
-            let Ok(event) = tokio::time::timeout_at(deadline, self.client.recv()).await else {
-                return Err(self.silent());
+            self.report().await?;
+            let silent_at = self.heard + self.source.silence_timeout;
+            let wake = self
+                .report_due()
+                .map_or(silent_at, |due| due.min(silent_at));
+            let Ok(message) = timeout_at(wake, self.reader.read(&mut self.socket)).await else {
+                if wake == silent_at {
+                    return Err(self.silent());
+                }
+                continue;
             };
-            if let Some(received) = self.heard(event)? {
+            let message = message.map_err(|error| session_fault(&self.source.target, &error))?;
+            self.heard = Instant::now();
+            if let Some(received) = self.take(message)? {
                 return Ok(received);
             }
         }
@@ -210,49 +237,110 @@ impl Stream {
     /// # Errors
     /// As [`receive`](Self::receive).
     pub fn receive_waiting(&mut self) -> Result<Option<Received>> {
-        match self.client.recv().now_or_never() {
-            Some(event) => self.heard(event),
-            None => Ok(None),
-        }
+        self.receive().now_or_never().transpose()
     }
 
-    /// Nobody receives for a while: the server's silence does not count.
-    pub fn not_listening(&mut self) {
+    /// Nobody receives for a while: the server's silence does not count, and it still hears from us.
+    ///
+    /// # Errors
+    /// Transient when the connection is cut.
+    pub async fn not_listening(&mut self) -> Result<()> {
         self.heard = Instant::now();
-    }
-
-    fn heard(
-        &mut self,
-        event: Result<Option<ReplicationEvent>, PgWireError>,
-    ) -> Result<Option<Received>> {
-        self.heard = Instant::now();
-        match event.map_err(|error| server_error::session_fault(&self.source.target, &error))? {
-            Some(event) => Ok(translate(event)),
-            None => Err(Fault::transient(format!(
-                "the server ended the replication stream of {}",
-                self.source.target.label()
-            ))),
+        if self.reported_at.elapsed() >= self.source.silence_timeout / 4 {
+            self.queue_status();
         }
+        self.report().await
     }
 
-    /// Tells the server what it may release. Sent within the status interval.
-    pub fn acknowledge(&self, durable: &impl DurablePosition) {
-        self.client
-            .update_applied_lsn(WireLsn::from_u64(durable.position().0));
+    /// Notes what the server may release. Sent within the status interval.
+    pub fn acknowledge(&mut self, durable: &impl DurablePosition) {
+        self.confirmed = self.confirmed.max(durable.position());
     }
 
-    /// Ends the stream: politely, if that takes no time, so that the slot is free at once.
+    /// Ends the stream: politely, if that takes no time, so that the slot is free at once and knows
+    /// the last position.
     pub async fn close(mut self) {
-        self.client.stop();
-        let closed = async { while let Ok(Some(_)) = self.client.recv().await {} };
-        if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
-            self.client.abort();
+        self.queue_status();
+        self.outgoing.put_slice(COPY_DONE);
+        let closing = async {
+            self.flush().await?;
+            while self.reader.read(&mut self.socket).await?.tag != b'Z' {}
+            self.outgoing.put_slice(TERMINATE);
+            self.flush().await
+        };
+        // A connection that is broken already is closed by dropping it.
+        let _ = timeout(CLOSE_TIMEOUT, closing).await;
+    }
+
+    fn take(&mut self, message: BackendMessage) -> Result<Option<Received>> {
+        let target = &self.source.target;
+        match message.tag {
+            b'd' => {}
+            b'E' => return Err(refusal(target, &message.payload)),
+            b'c' => {
+                return Err(Fault::transient(format!(
+                    "the server ended the replication stream of {}",
+                    target.label()
+                )));
+            }
+            _ => return Ok(None),
+        }
+        match parse_copy_data(message.payload).map_err(|error| session_fault(target, &error))? {
+            ReplicationCopyData::XLogData { data, .. } => Ok(Some(Received::Data(data))),
+            ReplicationCopyData::KeepAlive {
+                wal_end,
+                reply_requested,
+                ..
+            } => {
+                if reply_requested {
+                    self.queue_status();
+                }
+                Ok(Some(Received::CaughtUp {
+                    wal_end: Lsn(wal_end.as_u64()),
+                }))
+            }
         }
     }
 
-    fn silent(&mut self) -> Fault {
-        // The worker may be stuck in a read that never ends: it is not asked, it is ended.
-        self.client.abort();
+    /// When the next status is due; `None` while there is nothing new to say.
+    fn report_due(&self) -> Option<Instant> {
+        (self.confirmed > self.reported).then(|| self.reported_at + STATUS_INTERVAL)
+    }
+
+    async fn report(&mut self) -> Result<()> {
+        if self.report_due().is_some_and(|due| due <= Instant::now()) {
+            self.queue_status();
+        }
+        self.flush()
+            .await
+            .map_err(|error| session_fault(&self.source.target, &error))
+    }
+
+    fn queue_status(&mut self) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let now = unix_to_pg_timestamp(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
+        let status = encode_standby_status_update(WireLsn::from_u64(self.confirmed.0), now, false);
+        self.outgoing.put_u8(b'd');
+        self.outgoing.put_u32(STATUS_LENGTH);
+        self.outgoing.put_slice(&status);
+        self.reported = self.confirmed;
+        self.reported_at = Instant::now();
+    }
+
+    async fn flush(&mut self) -> Result<(), PgWireError> {
+        if self.outgoing.is_empty() {
+            return Ok(());
+        }
+        while !self.outgoing.is_empty() {
+            self.socket.write_buf(&mut self.outgoing).await?;
+        }
+        self.socket.flush().await?;
+        Ok(())
+    }
+
+    fn silent(&self) -> Fault {
         Fault::transient(format!(
             "{} has said nothing for {}: the connection counts as dead",
             self.source.target.label(),
@@ -261,94 +349,9 @@ impl Stream {
     }
 }
 
-fn translate(event: ReplicationEvent) -> Option<Received> {
-    Some(match event {
-        ReplicationEvent::XLogData { data, .. } => Received::Data(data),
-        ReplicationEvent::Begin {
-            final_lsn,
-            xid,
-            commit_time_micros,
-        } => Received::Begin {
-            commit_lsn: Lsn(final_lsn.as_u64()),
-            commit_time: commit_time_micros,
-            xid,
-        },
-        ReplicationEvent::Commit { end_lsn, .. } => Received::Commit {
-            end_lsn: Lsn(end_lsn.as_u64()),
-        },
-        ReplicationEvent::KeepAlive { wal_end, .. } => Received::CaughtUp {
-            wal_end: Lsn(wal_end.as_u64()),
-        },
-        ReplicationEvent::Message {
-            transactional,
-            prefix,
-            content,
-            ..
-        } => Received::LogicalMessage {
-            transactional,
-            prefix,
-            content,
-        },
-        // Only with a stop position, which is never set.
-        ReplicationEvent::StoppedAt { .. } => return None,
-    })
-}
-
-fn text_columns(row: QueryRow) -> Vec<Option<String>> {
-    row.into_iter()
-        .map(|column| column.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
-        .collect()
-}
-
-fn session_config(source: &Source) -> ReplicationConfig {
-    let target = &source.target;
-    let password = target
-        .password
-        .as_ref()
-        .map_or("", |password| password.expose());
-    let mut config = ReplicationConfig::new(
-        &target.host,
-        &target.user,
-        password,
-        &target.database,
-        &source.slot,
-        Publication::from(quoted_publication(&source.publication)),
-    )
-    .with_port(target.port)
-    .with_tls(target.tls.to_crate())
-    .with_application_name(format!("rowhook {}", source.slot))
-    .with_options(session_options(source.silence_timeout))
-    .with_status_interval(STATUS_INTERVAL)
-    .with_wakeup_interval(source.silence_timeout)
-    .with_buffer_size(BUFFERED_MESSAGES);
-    if target.is_unix_socket() {
-        config.tls = pgwire_replication::TlsConfig::disabled();
-    }
-    config
-}
-
-/// The server splits `publication_names` like a list of identifiers, which folds what is not
-/// quoted to lower case.
-fn quoted_publication(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Output settings that make a value's text depend on the value alone, and a server that speaks
-/// at least twice within the silence timeout.
-fn session_options(silence_timeout: Duration) -> String {
-    format!(
-        "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 \
-         -c bytea_output=hex -c statement_timeout=0 -c wal_sender_timeout={}",
-        silence_timeout.as_millis().max(1000)
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_publication_keeps_its_case_and_quotes() {
-        assert_eq!(quoted_publication("My\"Pub"), "\"My\"\"Pub\"");
-    }
-}
+/// Length of a copy message that carries a standby status update of 34 bytes.
+const STATUS_LENGTH: u32 = 4 + 34;
+/// CopyDone.
+const COPY_DONE: &[u8] = b"c\0\0\0\x04";
+/// Terminate.
+const TERMINATE: &[u8] = b"X\0\0\0\x04";

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pgwire_replication::{SslMode, TlsConfig};
-
 use crate::secret::Secret;
 
 /// A Postgres database to connect to. Hosts that start with `/` are Unix socket directories.
@@ -81,22 +79,6 @@ impl Tls {
             ca_file: None,
             cert_file: None,
             key_file: None,
-        }
-    }
-
-    pub(super) fn to_crate(&self) -> TlsConfig {
-        TlsConfig {
-            mode: match self.mode {
-                TlsMode::Disable => SslMode::Disable,
-                TlsMode::Prefer => SslMode::Prefer,
-                TlsMode::Require => SslMode::Require,
-                TlsMode::VerifyCa => SslMode::VerifyCa,
-                TlsMode::VerifyFull => SslMode::VerifyFull,
-            },
-            ca_pem_path: self.ca_file.clone(),
-            sni_hostname: None,
-            client_cert_pem_path: self.cert_file.clone(),
-            client_key_pem_path: self.key_file.clone(),
         }
     }
 }

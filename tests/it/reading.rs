@@ -62,8 +62,12 @@ async fn events_are_listed_shown_and_followed() {
     assert_eq!(by_id["previousValues"]["v"], "a");
     let text = rowhook.succeed(&["events", "show", "3"]).await;
     assert!(text.contains("OLD") && text.contains("\"a\""), "{text}");
-    for unknown in ["5", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "nonsense"] {
-        let said = rowhook.fail(&["events", "show", unknown], 1).await;
+    for (unknown, code) in [
+        ("5", 1),
+        ("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", 1),
+        ("nonsense", 78),
+    ] {
+        let said = rowhook.fail(&["events", "show", unknown], code).await;
         assert!(said.contains(unknown), "{said}");
     }
     follow(&captured).await;

@@ -15,9 +15,9 @@ pub(super) async fn look(settings: &Settings, report: &mut Report) {
         Err(fault) => return report.fault("source", &fault),
     };
     report.good("source", format!("connected to {}", source.target.label()));
+    replication(settings, report).await;
     let looks = [
         server(&connection, settings, report).await,
-        replication(settings, report).await,
         slot_state(&connection, settings, report).await,
         captured(&connection, settings, report).await,
     ];
@@ -83,9 +83,9 @@ async fn server(connection: &Connection, settings: &Settings, report: &mut Repor
 }
 
 /// Logs in as the daemon will.
-async fn replication(settings: &Settings, report: &mut Report) -> Result<()> {
-    let mut session = GatedSession::open(&settings.source).await?;
-    match session.identify().await {
+async fn replication(settings: &Settings, report: &mut Report) {
+    let identified = async { GatedSession::open(&settings.source).await?.identify().await };
+    match identified.await {
         Ok(system) => report.good(
             "replication session",
             format!("system {}, timeline {}", system.identifier, system.timeline),
@@ -99,7 +99,6 @@ async fn replication(settings: &Settings, report: &mut Report) -> Result<()> {
             );
         }
     }
-    Ok(())
 }
 
 async fn slot_state(
