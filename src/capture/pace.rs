@@ -2,7 +2,8 @@
 //!
 //! The server sends each message on its own as soon as the socket takes it. A reader that is always
 //! ready makes it pay a system call and a wake-up per message; one that lets data gather while much
-//! is coming gets it in few, large pieces. While little is coming nothing ever waits.
+//! is coming gets it in few, large pieces, if the way between them is short. While little is coming
+//! nothing ever waits.
 
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// How fast messages come, and whether to wait for more of them.
 #[derive(Debug)]
 pub(super) struct Pace {
+    /// Whether it pays on this connection.
+    gathers: bool,
     since: Instant,
     taken: u32,
     much: bool,
@@ -25,8 +28,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(gathers: bool, now: Instant) -> Self {
         Self {
+            gathers,
             since: now,
             taken: 0,
             much: false,
@@ -44,7 +48,7 @@ impl Pace {
             self.taken = 0;
             self.since = now;
         }
-        self.pause_ends = (self.much && drained).then(|| now + PAUSE);
+        self.pause_ends = (self.gathers && self.much && drained).then(|| now + PAUSE);
     }
 
     /// Until when data gathers; `None` if it is to be read at once.
@@ -60,7 +64,7 @@ mod tests {
     /// Takes `messages` every `step` for a second; says whether the last ones were followed by a pause.
     fn pauses(messages: u32, step: Duration, drained: bool) -> bool {
         let start = Instant::now();
-        let (mut pace, mut now) = (Pace::new(start), start);
+        let (mut pace, mut now) = (Pace::new(true, start), start);
         while now < start + Duration::from_secs(1) {
             now += step;
             pace.took(messages, drained, now);
@@ -95,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_message_after_a_lull_is_read_at_once() {
         let start = Instant::now();
-        let mut pace = Pace::new(start);
+        let mut pace = Pace::new(true, start);
         pace.took(100_000, true, start + WINDOW);
         assert!(pace.gathers_until(start + WINDOW).is_some());
         let later = start + Duration::from_secs(60);

@@ -121,7 +121,7 @@ impl Capturer {
             partial: false,
             acknowledged: checkpoint.acknowledged_lsn,
             acknowledged_at: Instant::now(),
-            pace: Pace::new(Instant::now()),
+            pace: Pace::new(stream.gathers(), Instant::now()),
             stream,
             control,
             intake,
@@ -327,9 +327,10 @@ impl Session<'_> {
                 self.pace.took(taken, false, Instant::now());
                 return Ok(());
             }
-            next = self.stream.receive_waiting()?;
+            next = self.stream.receive_read()?;
         }
-        self.pace.took(taken, true, Instant::now());
+        self.pace
+            .took(taken, self.stream.is_drained(), Instant::now());
         Ok(())
     }
 

@@ -1,6 +1,9 @@
 //! One subscription at work: reads events into its window, sends what is ready, flushes what is
 //! settled.
 
+mod feeding;
+mod sending;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,27 +15,24 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::feeding::PAGE;
+use self::sending::Attempt;
 use super::breaker::Breaker;
-use super::retry::{Step, next_step};
 use super::switchboard::States;
-use super::window::{Fate, Job, Window};
+use super::window::Window;
 use super::{Start, Subscription};
 use crate::event::Event;
 use crate::event_log::deliveries::{self, Settlement};
-use crate::event_log::{Link, Tail, read};
+use crate::event_log::{Link, Tail};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Stage;
-use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel, age};
-use crate::webhook::{Delivery, Outcome, Sender, Verdict, delivery_id, render, verdict};
+use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel};
+use crate::webhook::Sender;
 
 /// A flush follows the settling of this many events …
 const FLUSH_EVENTS: usize = 500;
 /// … or this time.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
-/// Events that are read from the log at once, at the most …
-const PAGE: i64 = 500;
-/// … as long as they are not more bytes than this.
-const PAGE_BYTES: usize = 4 << 20;
 /// Pause after the log could not be asked.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// How long requests in flight may take to end when the daemon stops.
@@ -160,14 +160,6 @@ impl Labels {
 type Reading = Pin<Box<dyn Future<Output = Result<Vec<Event>>> + Send>>;
 type Flushing = Pin<Box<dyn Future<Output = (Settlement, Result<()>)> + Send>>;
 
-/// An attempt that ended.
-struct Attempt {
-    job: Job,
-    /// What came of it, and when the event was committed. `None`: the event is no longer in the
-    /// log. `Err`: the log could not be asked. In both cases nothing was sent.
-    outcome: Result<Option<(Outcome, i64)>>,
-}
-
 struct State {
     runner: Runner,
     window: Window,
@@ -245,207 +237,6 @@ impl State {
         ];
         let next = known.into_iter().flatten().filter(|wake| *wake > now).min();
         next.unwrap_or(now + TURN).min(now + TURN)
-    }
-
-    /// Offers the newest events from memory, or begins to read older ones from the log.
-    fn read_more(&mut self, now: Instant) {
-        if self.window.room() == 0 && !self.breaker.is_open() && !self.paused() {
-            let concurrency = self.runner.subscription.concurrency.get();
-            self.window.relieve(self.breaker.limit(now, concurrency));
-        }
-        while self.reading.is_none() && self.window.room() > 0 {
-            let read_to = self.window.read_to();
-            if *self.head.borrow_and_update() <= read_to {
-                return;
-            }
-            let limit = self
-                .window
-                .room()
-                .min(PAGE.unsigned_abs().try_into().unwrap_or(usize::MAX));
-            match self.runner.tail.after(read_to, limit) {
-                Some(events) => self.offer(events),
-                None if self.resting_until.is_some_and(|until| until > now) => return,
-                None => self.read_from_log(read_to),
-            }
-        }
-    }
-
-    fn read_from_log(&mut self, after: i64) {
-        let (link, limit) = (self.runner.link.clone(), self.page);
-        self.reading = Some(Box::pin(async move {
-            let connection = link.connection().await?;
-            let filter = read::Filter {
-                after: Some(after),
-                limit,
-                bytes: Some(PAGE_BYTES),
-                ..read::Filter::default()
-            };
-            read::page(&connection, &filter).await
-        }));
-    }
-
-    fn take_events(&mut self, events: Result<Vec<Event>>) -> Result<()> {
-        self.reading = None;
-        match events {
-            Ok(events) => {
-                if events.is_empty() {
-                    // The head was seen and its events are not there yet: ask again a little later.
-                    self.rest();
-                }
-                self.page = next_page(self.page, events.len());
-                self.offer(events);
-                Ok(())
-            }
-            Err(fault) => self.survive(fault),
-        }
-    }
-
-    fn offer(&mut self, events: Vec<Event>) {
-        for event in events {
-            let wanted = self.runner.subscription.events.matches(&event.event_type);
-            self.window.offer(event, wanted);
-        }
-    }
-
-    fn send_ready(&mut self, now: Instant) {
-        if self.paused() {
-            return;
-        }
-        let concurrency = self.runner.subscription.concurrency.get();
-        let limit = self.breaker.limit(now, concurrency);
-        while let Some(job) = self.window.next(now, limit) {
-            let sender = Arc::clone(&self.sender);
-            let link = self.runner.link.clone();
-            let (source, name) = (
-                Arc::clone(&self.runner.source),
-                self.runner.subscription.name.clone(),
-            );
-            let format = self.runner.subscription.endpoint.format;
-            self.jobs.spawn(async move {
-                let outcome = attempt(&sender, &link, &source, &name, format, &job).await;
-                Attempt { job, outcome }
-            });
-        }
-    }
-
-    async fn take_attempt(&mut self, ended: Result<Attempt, tokio::task::JoinError>) -> Result<()> {
-        let Attempt { job, outcome } = ended
-            .map_err(|error| Fault::permanent("a delivery ended in the middle").because(error))?;
-        let (now, clock) = (Instant::now(), Timestamp::now());
-        let (outcome, created_at) = match outcome {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => {
-                let gone = Step::Dead {
-                    reason: "the event is no longer in the log".to_owned(),
-                };
-                self.window.finished(
-                    &job.lane,
-                    Fate::Decided(gone, "not sent".to_owned()),
-                    now,
-                    clock,
-                );
-                return Ok(());
-            }
-            Err(fault) => {
-                self.window
-                    .finished(&job.lane, Fate::Postponed(LOG_PAUSE), now, clock);
-                return self.survive(fault);
-            }
-        };
-        let verdict = verdict(&outcome);
-        let mut fate = self.decide(&job, &outcome, &verdict, now);
-        self.count(&fate, created_at);
-        if let Fate::Decided(Step::Pause { reason }, _) = &fate
-            && !self.pause(reason).await?
-        {
-            fate = Fate::Postponed(LOG_PAUSE);
-        }
-        self.window.finished(&job.lane, fate, now, clock);
-        Ok(())
-    }
-
-    /// What follows: the breaker first, because an endpoint that is down says nothing of the event.
-    fn decide(&mut self, job: &Job, outcome: &Outcome, verdict: &Verdict, now: Instant) -> Fate {
-        let was_open = self.breaker.is_open();
-        let counts = match verdict {
-            Verdict::Retry { retry_after } => {
-                let event = outcome.is_of_the_event().then_some(job.sequence_id);
-                let counts = self.breaker.failure(event, now, rand::random());
-                if let Some(after) = retry_after {
-                    self.breaker.rest_until(now + *after);
-                }
-                counts
-            }
-            Verdict::Settled | Verdict::Dead { .. } => {
-                self.breaker
-                    .success(self.runner.subscription.concurrency.get());
-                true
-            }
-            Verdict::PauseSubscription { .. } => true,
-        };
-        self.tell_breaker(was_open, outcome);
-        if !counts {
-            return Fate::NotCounted;
-        }
-        let step = next_step(
-            &self.runner.subscription.retry,
-            job.attempt,
-            verdict,
-            rand::random(),
-        );
-        Fate::Decided(step, outcome.to_string())
-    }
-
-    fn tell_breaker(&self, was_open: bool, outcome: &Outcome) {
-        let webhook = &self.runner.subscription.name;
-        match (was_open, self.breaker.is_open()) {
-            (false, true) => {
-                tracing::warn!(%webhook, last = %outcome, "the endpoint counts as down: events wait in the log, one probe at a time goes out");
-            }
-            (true, false) => tracing::info!(%webhook, "the endpoint is back"),
-            _ => {}
-        }
-    }
-
-    fn count(&self, fate: &Fate, created_at: i64) {
-        let outcome = match fate {
-            Fate::Decided(Step::Settle, _) => {
-                let latency = age(created_at).as_secs_f64();
-                self.runner
-                    .metrics
-                    .commit_to_delivered
-                    .get_or_create(&self.labels.label)
-                    .observe(latency);
-                "delivered"
-            }
-            Fate::Decided(Step::Retry { .. }, _) => "retried",
-            Fate::Decided(Step::Dead { .. }, said) => {
-                tracing::warn!(webhook = %self.runner.subscription.name, last = %said, "a delivery is dead");
-                "dead"
-            }
-            Fate::Decided(Step::Pause { .. }, _) => "paused",
-            Fate::NotCounted | Fate::Postponed(_) => "held",
-        };
-        self.runner
-            .metrics
-            .attempt(&self.runner.subscription.name, outcome);
-    }
-
-    /// `false` if it could not be noted: the next attempt has to ask again.
-    async fn pause(&mut self, reason: &str) -> Result<bool> {
-        let name = &self.runner.subscription.name;
-        tracing::error!(webhook = %name, %reason, "the webhook is paused; `rowhook webhooks resume` goes on");
-        let paused = async {
-            let connection = self.runner.link.connection().await?;
-            deliveries::set_paused(&connection, name, Some(reason)).await
-        };
-        match paused.await {
-            Ok(since) => {
-                self.pausing = since;
-                Ok(true)
-            }
-            Err(fault) => self.survive(fault).map(|()| false),
-        }
     }
 
     fn flush_if_due(&mut self, now: Instant) {
@@ -555,48 +346,6 @@ impl State {
         )
         .await
     }
-}
-
-/// How many events to ask for after `asked` gave `got`: as many, if their bytes were too many, and
-/// more, if not.
-fn next_page(asked: i64, got: usize) -> i64 {
-    let got = i64::try_from(got).unwrap_or(PAGE);
-    match got < asked {
-        true => got.max(1),
-        false => asked.saturating_mul(2).min(PAGE),
-    }
-}
-
-/// One attempt: reads the event if it is not in memory, renders it, sends it.
-async fn attempt(
-    sender: &Sender,
-    link: &Link,
-    source: &str,
-    name: &str,
-    format: crate::webhook::Format,
-    job: &Job,
-) -> Result<Option<(Outcome, i64)>> {
-    let stored;
-    let event = match &job.event {
-        Some(event) => event,
-        None => {
-            let connection = link.connection().await?;
-            let Some(found) = read::by_sequence_id(&connection, job.sequence_id).await? else {
-                return Ok(None);
-            };
-            stored = found;
-            &stored
-        }
-    };
-    let delivery = Delivery {
-        id: delivery_id(event.event_id, name),
-        attempt: job.attempt,
-    };
-    let body = render(event, source, name, &delivery, format);
-    Ok(Some((
-        sender.send(event, &delivery, body).await,
-        event.created_at,
-    )))
 }
 
 /// Waits for a future that may not be there.

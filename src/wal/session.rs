@@ -27,7 +27,7 @@ use super::{Lsn, Source};
 use crate::fault::{Fault, Result};
 
 /// Bytes that one read may bring: many messages for one system call.
-const READ_BUFFER: usize = 128 << 10;
+const READ_BUFFER: usize = 256 << 10;
 
 /// How soon an acknowledgement follows the one before it.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
@@ -40,6 +40,8 @@ type Socket = BufReader<Transport>;
 /// A session that is logged in and has not started to stream.
 pub struct GatedSession {
     socket: Socket,
+    /// Whether messages gather at the server's end while nobody reads.
+    gathers: bool,
     source: Source,
 }
 
@@ -79,10 +81,13 @@ impl GatedSession {
     /// Transient where the server cannot be reached; permanent where it refuses the login.
     pub async fn open(source: &Source) -> Result<Self> {
         let login = async {
-            let mut socket =
-                BufReader::with_capacity(READ_BUFFER, Transport::connect(&source.target).await?);
+            let transport = Transport::connect(&source.target).await?;
+            // Only speed depends on it.
+            let gathers = transport.shorten_if_local().unwrap_or(false);
+            let mut socket = BufReader::with_capacity(READ_BUFFER, transport);
             log_in(&mut socket, source).await?;
             Ok(Self {
+                gathers,
                 socket,
                 source: source.clone(),
             })
@@ -150,6 +155,7 @@ impl GatedSession {
         );
         bounded(&self.source, start(&mut self.socket, &self.source, &sql)).await?;
         Ok(Stream {
+            gathers: self.gathers,
             socket: self.socket,
             reader: MessageReader::new(),
             outgoing: BytesMut::new(),
@@ -157,6 +163,7 @@ impl GatedSession {
             reported: Lsn::INVALID,
             reported_at: Instant::now(),
             heard: Instant::now(),
+            last_read: 0,
             source: self.source,
         })
     }
@@ -191,6 +198,7 @@ async fn bounded<T>(source: &Source, step: impl Future<Output = Result<T>>) -> R
 /// A running stream. Dropping it closes the connection.
 pub struct Stream {
     socket: Socket,
+    gathers: bool,
     /// Keeps what it has of a message when a read is dropped.
     reader: MessageReader,
     /// Feedback that is not written yet. Kept here, so that a write that is dropped goes on.
@@ -202,6 +210,8 @@ pub struct Stream {
     reported_at: Instant,
     /// When the server last said something.
     heard: Instant,
+    /// Bytes that the last read brought beyond its first message.
+    last_read: usize,
     source: Source,
 }
 
@@ -218,6 +228,7 @@ impl Stream {
             let wake = self
                 .report_due()
                 .map_or(silent_at, |due| due.min(silent_at));
+            let reads = self.socket.buffer().is_empty();
             let Ok(message) = timeout_at(wake, self.reader.read(&mut self.socket)).await else {
                 if wake == silent_at {
                     return Err(self.silent());
@@ -226,18 +237,36 @@ impl Stream {
             };
             let message = message.map_err(|error| session_fault(&self.source.target, &error))?;
             self.heard = Instant::now();
+            if reads {
+                self.last_read = self.socket.buffer().len();
+            }
             if let Some(received) = self.take(message)? {
                 return Ok(received);
             }
         }
     }
 
-    /// The next message, if one has arrived already.
+    /// The next message, if the last read brought it along. Asks nothing of the system.
     ///
     /// # Errors
     /// As [`receive`](Self::receive).
-    pub fn receive_waiting(&mut self) -> Result<Option<Received>> {
+    pub fn receive_read(&mut self) -> Result<Option<Received>> {
+        if self.socket.buffer().is_empty() {
+            return Ok(None);
+        }
         self.receive().now_or_never().transpose()
+    }
+
+    /// Whether it pays to let data gather at the server's end while much is coming.
+    #[must_use]
+    pub fn gathers(&self) -> bool {
+        self.gathers
+    }
+
+    /// Whether the last read took all that had arrived.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.last_read < READ_BUFFER / 2
     }
 
     /// Nobody receives for a while: the server's silence does not count, and it still hears from us.

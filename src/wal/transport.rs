@@ -20,6 +20,10 @@ use crate::fault::{Fault, Result};
 /// A peer that acknowledges nothing for this long is gone (`TCP_USER_TIMEOUT`).
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
+/// Bytes that may be on a way within one machine. Found by measuring `benches/run.sh drain`: with
+/// 64 KiB a backlog of small transactions is read about twice as fast as with 256 KiB.
+const LOCAL_WINDOW: usize = 64 << 10;
+
 /// A connection to a server, before any login.
 pub(super) enum Transport {
     Tcp(TcpStream),
@@ -55,6 +59,22 @@ impl Transport {
             return Ok(Self::Tcp(tcp));
         }
         Self::encrypt(tcp, target, unreachable).await
+    }
+
+    /// Makes the way a short one, if the server is on this machine, and says whether it is: then
+    /// many small messages gather at the server's end, in few large pieces, while nobody reads.
+    pub(super) fn shorten_if_local(&self) -> io::Result<bool> {
+        let tcp = match self {
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            // Its buffer holds so few messages that the server would wait for us instead.
+            Self::Unix(_) => return Ok(false),
+        };
+        let local = tcp.peer_addr()?.ip() == tcp.local_addr()?.ip();
+        if local {
+            SockRef::from(tcp).set_recv_buffer_size(LOCAL_WINDOW)?;
+        }
+        Ok(local)
     }
 
     /// Asks for TLS (PostgreSQL manual, "SSL Session Encryption").

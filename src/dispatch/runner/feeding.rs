@@ -1,0 +1,85 @@
+//! Events into the window: the newest from memory, older ones from the log.
+
+use tokio::time::Instant;
+
+use super::State;
+use crate::event::Event;
+use crate::event_log::read;
+use crate::fault::Result;
+
+/// Events that are read from the log at once, at the most …
+pub(super) const PAGE: i64 = 500;
+/// … as long as they are not more bytes than this.
+const PAGE_BYTES: usize = 4 << 20;
+
+impl State {
+    /// Offers the newest events from memory, or begins to read older ones from the log.
+    pub(super) fn read_more(&mut self, now: Instant) {
+        if self.window.room() == 0 && !self.breaker.is_open() && !self.paused() {
+            let concurrency = self.runner.subscription.concurrency.get();
+            self.window.relieve(self.breaker.limit(now, concurrency));
+        }
+        while self.reading.is_none() && self.window.room() > 0 {
+            let read_to = self.window.read_to();
+            if *self.head.borrow_and_update() <= read_to {
+                return;
+            }
+            let limit = self
+                .window
+                .room()
+                .min(PAGE.unsigned_abs().try_into().unwrap_or(usize::MAX));
+            match self.runner.tail.after(read_to, limit) {
+                Some(events) => self.offer(events),
+                None if self.resting_until.is_some_and(|until| until > now) => return,
+                None => self.read_from_log(read_to),
+            }
+        }
+    }
+
+    fn read_from_log(&mut self, after: i64) {
+        let (link, limit) = (self.runner.link.clone(), self.page);
+        self.reading = Some(Box::pin(async move {
+            let connection = link.connection().await?;
+            let filter = read::Filter {
+                after: Some(after),
+                limit,
+                bytes: Some(PAGE_BYTES),
+                ..read::Filter::default()
+            };
+            read::page(&connection, &filter).await
+        }));
+    }
+
+    pub(super) fn take_events(&mut self, events: Result<Vec<Event>>) -> Result<()> {
+        self.reading = None;
+        match events {
+            Ok(events) => {
+                if events.is_empty() {
+                    // The head was seen and its events are not there yet: ask again a little later.
+                    self.rest();
+                }
+                self.page = next_page(self.page, events.len());
+                self.offer(events);
+                Ok(())
+            }
+            Err(fault) => self.survive(fault),
+        }
+    }
+
+    fn offer(&mut self, events: Vec<Event>) {
+        for event in events {
+            let wanted = self.runner.subscription.events.matches(&event.event_type);
+            self.window.offer(event, wanted);
+        }
+    }
+}
+
+/// How many events to ask for after `asked` gave `got`: as many, if their bytes were too many, and
+/// more, if not.
+fn next_page(asked: i64, got: usize) -> i64 {
+    let got = i64::try_from(got).unwrap_or(PAGE);
+    match got < asked {
+        true => got.max(1),
+        false => asked.saturating_mul(2).min(PAGE),
+    }
+}
