@@ -43,7 +43,10 @@ impl State {
         }
     }
 
-    pub(super) async fn take_attempt(&mut self, ended: Result<Attempt, tokio::task::JoinError>) -> Result<()> {
+    pub(super) async fn take_attempt(
+        &mut self,
+        ended: Result<Attempt, tokio::task::JoinError>,
+    ) -> Result<()> {
         let Attempt { job, outcome } = ended
             .map_err(|error| Fault::permanent("a delivery ended in the middle").because(error))?;
         let (now, clock) = (Instant::now(), Timestamp::now());
