@@ -319,8 +319,9 @@ impl Daemon {
 
     /// Sends a signal by name.
     pub(crate) async fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.pid.to_string()])
+        // The shell's own: a small Debian has no program of that name.
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -s {name} {}", self.pid)])
             .status()
             .await
             .unwrap();
