@@ -99,7 +99,7 @@ begin
   update rowhook.checkpoint
      set commit_lsn = greatest(commit_lsn, p_commit_lsn),
          acknowledged_lsn = greatest(acknowledged_lsn, p_acknowledged_lsn),
-         next_sequence_id = p_next_sequence_id,
+         next_sequence_id = greatest(next_sequence_id, p_next_sequence_id),
          committed_at = coalesce(p_committed_at, committed_at),
          updated_at = now()
    where epoch = p_epoch;

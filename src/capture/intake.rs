@@ -11,7 +11,7 @@ use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, Received, catalog};
 
 /// What a look into the source's catalogs may take.
-const CATALOG_TIMEOUT: Duration = Duration::from_secs(15);
+const CATALOG_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Turns what the stream brings into a batch of events.
 pub(super) struct Intake {

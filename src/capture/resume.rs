@@ -35,6 +35,7 @@ pub(super) fn decide(
     if system.timeline != checkpoint.timeline {
         same_history(checkpoint, system, history.unwrap_or_default())?;
     }
+    not_set_back(checkpoint, system)?;
     let name = &checkpoint.slot;
     let Some(slot) = slot else {
         return Err(Fault::permanent(format!(
@@ -74,6 +75,19 @@ fn same_server(checkpoint: &Checkpoint, system: &System) -> Result<()> {
         "point source.url at the right server; if the move was meant, run `rowhook setup --accept-gap` \
          to record the gap and go on from the new server",
     ))
+}
+
+/// What was logged was in the server's WAL on disk, so a server that has less of it was restored to
+/// an earlier state; its new changes would be taken for old ones.
+fn not_set_back(checkpoint: &Checkpoint, system: &System) -> Result<()> {
+    if system.flushed >= checkpoint.acknowledged_lsn {
+        return Ok(());
+    }
+    Err(Fault::permanent(format!(
+        "the source's WAL ends at {}, before the end of this log ({}): it was set back to an earlier state",
+        system.flushed, checkpoint.acknowledged_lsn
+    ))
+    .next_step(ACCEPT_GAP))
 }
 
 /// A server on another timeline has our history only if that timeline branched off behind what is
@@ -186,7 +200,12 @@ mod tests {
             identifier: "8".into(),
             ..system(1)
         };
+        let set_back = System {
+            flushed: Lsn(99),
+            ..system(1)
+        };
         let cases = [
+            (decided(&set_back, Some(&slot()), None), "set back"),
             (decided(&other, Some(&slot()), None), "not the one"),
             (decided(&system(1), None, None), "is gone"),
             (

@@ -142,16 +142,18 @@ impl Capturer {
         stop: &CancellationToken,
     ) -> Result<Option<(Stream, Checkpoint)>> {
         loop {
-            let checkpoint = Checkpoint::read(log).await?.ok_or_else(never_set_up)?;
-            self.not_fenced(&checkpoint)?;
             let mut session = GatedSession::open(&self.source).await?;
             let system = session.identify().await?;
+            let slot = Slot::read(&mut session, &self.source.slot).await?;
+            // After the slot: a commit comes before its confirmation, so a checkpoint that is read
+            // later is never behind the slot, whoever writes meanwhile.
+            let checkpoint = Checkpoint::read(log).await?.ok_or_else(never_set_up)?;
+            self.not_fenced(&checkpoint)?;
+            belongs(&checkpoint, &self.source)?;
             let history = match system.timeline == checkpoint.timeline {
                 true => None,
                 false => Some(session.timeline_history(system.timeline).await?),
             };
-            let slot = Slot::read(&mut session, &self.source.slot).await?;
-            belongs(&checkpoint, &self.source)?;
             let database = &self.source.target.database;
             match resume::decide(
                 &checkpoint,
@@ -164,6 +166,8 @@ impl Capturer {
                     // Between the look and the start another instance may have taken the slot: then
                     // the start fails, which is transient, and the next session looks again.
                     let stream = session.start().await?;
+                    // One that was cut off in the middle must not be waited for.
+                    Writer::end_cut_off(log).await?;
                     let claimed = self.claim(log, system.timeline).await?;
                     return Ok(Some((stream, claimed)));
                 }
@@ -187,7 +191,10 @@ impl Capturer {
         }
         let checkpoint = Checkpoint::read(log).await?.ok_or_else(never_set_up)?;
         self.not_fenced(&checkpoint)?;
-        Ok(checkpoint)
+        if checkpoint.timeline == timeline {
+            return Ok(checkpoint);
+        }
+        Checkpoint::follow(log, checkpoint.epoch, timeline).await
     }
 
     /// Whoever has held the log and lost it must not wait as a standby: it could never take over,

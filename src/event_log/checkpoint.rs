@@ -115,6 +115,23 @@ impl Checkpoint {
         Self::from_row(&row).map_err(|error| sql_fault(what, error))
     }
 
+    /// Notes that the source goes on on another timeline, which has all that is logged.
+    ///
+    /// # Errors
+    /// Fenced if the epoch has passed; otherwise by the server's SQLSTATE.
+    pub async fn follow(connection: &Connection, epoch: i64, timeline: u32) -> Result<Self> {
+        let what = "cannot note the source's timeline";
+        let sql = format!(
+            "update rowhook.checkpoint set timeline = $1, updated_at = now() where epoch = $2 returning {COLUMNS}"
+        );
+        let row = connection
+            .query_opt(&sql, &[&i64::from(timeline), &epoch])
+            .await
+            .map_err(|error| sql_fault(what, error))?
+            .ok_or_else(|| Fault::fenced("another rowhook instance has taken over this log"))?;
+        Self::from_row(&row).map_err(|error| sql_fault(what, error))
+    }
+
     fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(Self {
             system_identifier: row.try_get(0)?,

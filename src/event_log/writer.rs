@@ -40,6 +40,18 @@ struct Statements {
 }
 
 impl Writer {
+    /// Ends the sessions of earlier writers in this database, and waits until they are gone.
+    ///
+    /// # Errors
+    /// By the server's SQLSTATE.
+    pub async fn end_cut_off(connection: &Connection) -> Result<()> {
+        connection
+            .execute(END_CUT_OFF_WRITERS, &[])
+            .await
+            .map_err(|error| sql_fault("cannot end an earlier writer of the log", error))?;
+        Ok(())
+    }
+
     /// A writer for the epoch that `checkpoint` was claimed with.
     ///
     /// # Errors
@@ -50,11 +62,6 @@ impl Writer {
         segment_size: i64,
     ) -> Result<Self> {
         let fault = |error| sql_fault("cannot prepare the log", error);
-        // The view of an earlier writer that was cut off in the middle must not be waited for.
-        connection
-            .execute(END_CUT_OFF_WRITERS, &[])
-            .await
-            .map_err(fault)?;
         let statements = Statements {
             copy: connection.prepare(COPY_EVENTS).await.map_err(fault)?,
             advance: connection
@@ -210,7 +217,7 @@ impl Writer {
 
 /// Sessions of writers whose process is stopped or whose socket is gone may hold rows that a
 /// successor would wait for. They all run under the writer's application name.
-const END_CUT_OFF_WRITERS: &str = "select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity \
+const END_CUT_OFF_WRITERS: &str = "select pg_catalog.pg_terminate_backend(pid, 5000) from pg_catalog.pg_stat_activity \
      where datname = pg_catalog.current_database() and usename = current_user \
        and application_name = 'rowhook writer' and pid <> pg_catalog.pg_backend_pid()";
 

@@ -14,7 +14,7 @@ use crate::fault::{Fault, Result};
 /// defaults, no time limits of theirs, and commits that are durable when they return.
 const SESSION_OPTIONS: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC \
     -c extra_float_digits=1 -c bytea_output=hex -c statement_timeout=0 -c lock_timeout=0 \
-    -c idle_in_transaction_session_timeout=0 -c synchronous_commit=on";
+    -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c synchronous_commit=on";
 
 /// A session with Postgres. Its socket is owned by a task that ends with the connection.
 #[derive(Clone)]

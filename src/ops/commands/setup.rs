@@ -165,6 +165,16 @@ async fn make_slot(
             let event = gap::record(log, &checkpoint, system, &settings.source, position).await?;
             print::line(format!("slot \"{name}\": made at {position}; the time since the teardown is a gap, event {event}"))
         }
+        // Somebody else's slot is neither used nor dropped.
+        (Some(checkpoint), Some(slot)) if !is_ours(&checkpoint, &slot, settings) => Err(Fault::permanent(format!(
+            "slot \"{name}\" is not the one that this log is written from (\"{}\")",
+            checkpoint.slot
+        ))
+        .next_step("set source.slot back, or choose a name that is free")),
+        (Some(checkpoint), Some(_)) if checkpoint.slot.is_empty() && !accept_gap => Err(Fault::permanent(format!(
+            "slot \"{name}\" exists, and the log was torn down: an earlier setup was cut off"
+        ))
+        .next_step("run `rowhook setup --accept-gap`, which makes it anew and records the gap as an event")),
         (Some(checkpoint), _) if accept_gap => {
             slot::drop(connection, name).await?;
             let position = slot::create(connection, name).await?;
@@ -202,6 +212,14 @@ async fn make_slot(
             print::line(format!("slot \"{name}\": made at {position}"))
         }
     }
+}
+
+/// Whether a slot is the log's: by its name, unless the log was torn down, and by what it decodes.
+fn is_ours(checkpoint: &Checkpoint, slot: &slot::Slot, settings: &Settings) -> bool {
+    let named = checkpoint.slot == settings.source.slot || checkpoint.slot.is_empty();
+    let decodes = slot.plugin.as_deref() == Some("pgoutput")
+        && slot.database.as_deref() == Some(settings.source.target.database.as_str());
+    named && decodes
 }
 
 /// What is missing as SQL, for those who hand out rights themselves.
