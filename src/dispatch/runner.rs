@@ -146,7 +146,7 @@ impl Labels {
             webhook: name.to_owned(),
         };
         // Shown as zero from the start, not from the first failure on.
-        for outcome in ["delivered", "retried", "parked", "dead"] {
+        for outcome in ["delivered", "retried", "held", "dead", "paused"] {
             let _ = metrics.deliveries.get_or_create(&OutcomeLabel {
                 webhook: name.to_owned(),
                 outcome,

@@ -27,7 +27,7 @@ pub struct WebhookLabel {
 pub struct OutcomeLabel {
     /// Its name.
     pub webhook: String,
-    /// `delivered`, `retried`, `parked`, `dead` or `paused`.
+    /// `delivered`, `retried`, `held` (the endpoint is down: it does not count), `dead` or `paused`.
     pub outcome: &'static str,
 }
 
