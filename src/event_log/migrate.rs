@@ -4,7 +4,10 @@ use crate::fault::{Fault, Result};
 use crate::wal::{Connection, is_undefined, server_error::sql_fault};
 
 /// Every migration, by version.
-pub const MIGRATIONS: [(i32, &str); 1] = [(1, include_str!("../../sql/0001_log.sql"))];
+pub const MIGRATIONS: [(i32, &str); 2] = [
+    (1, include_str!("../../sql/0001_log.sql")),
+    (2, include_str!("../../sql/0002_capture.sql")),
+];
 
 /// Two instances that migrate at once take turns by this lock.
 const LOCK: i64 = 0x726f_7768_6f6f_6b00;
@@ -97,7 +100,7 @@ mod tests {
         assert!(check(1).is_ok());
         let fault = check(7).unwrap_err();
         assert_eq!(fault.exit_code(), 70);
-        assert!(fault.cause().contains("version 7") && fault.cause().contains("up to 1"));
+        assert!(fault.cause().contains("version 7") && fault.cause().contains("up to 2"));
     }
 
     #[test]

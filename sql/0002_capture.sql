@@ -1,0 +1,71 @@
+-- Values that had to stay text, keys of relations as they were, resources whose old rows are in the
+-- log, and backfills.
+
+alter table rowhook.events add column as_text text[];
+comment on column rowhook.events.as_text is
+  'Columns whose value stands in record or previous as text, because it could not be read as its type.';
+
+create or replace view rowhook.event_feed as
+select e.sequence_id, e.event_id, e.event_type, e.resource, e.resource_id, e.action, e.created_at,
+       case
+         when e.action = 'deleted' then e.record
+         when e.action = 'updated' and e.old_row = 'full' then
+           (select coalesce(json_object_agg(r.key, coalesce(p.value, r.value) order by r.position), '{}')
+              from json_each(e.record) with ordinality r (key, value, position)
+              left join json_each(e.previous) p on p.key = r.key)
+       end as old,
+       case when e.action <> 'deleted' then e.record end as new,
+       case
+         when e.action in ('created', 'snapshot') then
+           json_build_object('added', (select coalesce(json_agg(k), '[]') from json_object_keys(e.record) k),
+                             'updated', '[]'::json, 'removed', '[]'::json)
+         when e.action = 'deleted' then
+           json_build_object('added', '[]'::json, 'updated', '[]'::json,
+                             'removed', (select coalesce(json_agg(k), '[]') from json_object_keys(e.record) k))
+         when e.action = 'updated' and e.old_row = 'full' then
+           json_build_object('added', '[]'::json,
+                             'updated', (select coalesce(json_agg(k), '[]') from json_object_keys(e.previous) k),
+                             'removed', '[]'::json)
+       end as changes,
+       e.previous, e.context, e.old_row, e.unknown, e.table_schema, e.table_name, e.xid, e.commit_lsn, e.commit_index,
+       e.as_text
+  from rowhook.events e;
+
+create table rowhook.relation_keys (
+  relation oid not null,
+  key      text[] not null,
+  noted_at timestamptz not null default now(),
+  primary key (relation, key)
+);
+comment on table rowhook.relation_keys is
+  'Primary keys that captured relations have had: rows from before a change are read by the key of their time.';
+
+create table rowhook.histories (
+  table_schema text not null,
+  table_name   text not null,
+  membership   oid not null,
+  since        bigint not null,
+  primary key (table_schema, table_name)
+);
+comment on table rowhook.histories is
+  'Tables with previous = "log": from sequence id since on, every change of theirs is in the log.';
+comment on column rowhook.histories.membership is
+  'Which entry of the publication that held for; another one means that changes may be missing between.';
+
+create table rowhook.backfills (
+  backfill_id     bigint generated always as identity,
+  table_schema    text not null,
+  table_name      text not null,
+  state           text not null default 'waiting' check (state in ('waiting', 'running', 'done', 'failed', 'cancelled')),
+  chunk_rows      integer not null check (chunk_rows > 0),
+  rows_per_second integer check (rows_per_second > 0),
+  last_key        text[],
+  rows_logged     bigint not null default 0,
+  rows_expected   bigint,
+  reason          text,
+  requested_at    timestamptz not null default now(),
+  updated_at      timestamptz not null default now(),
+  primary key (table_schema, table_name)
+);
+comment on table rowhook.backfills is 'Backfills that were asked for, and how far they are.';
+comment on column rowhook.backfills.last_key is 'Every row up to this primary key is in the log.';
