@@ -45,10 +45,11 @@ create table rowhook.histories (
   table_name   text not null,
   membership   oid not null,
   since        bigint not null,
+  trusted_from pg_lsn not null,
   primary key (table_schema, table_name)
 );
 comment on table rowhook.histories is
-  'Tables with previous = "log": from sequence id since on, every change of theirs is in the log.';
+  'Tables with previous = "log": all their changes from sequence id since and position trusted_from on are in the log.';
 comment on column rowhook.histories.membership is
   'Which entry of the publication that held for; another one means that changes may be missing between.';
 

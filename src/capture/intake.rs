@@ -1,12 +1,18 @@
 //! From stream messages to the batch that fills.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::histories::KnownHistories;
+use super::recall::{Held, Recall};
 use crate::decode::{Change, Message, Relation, decode};
-use crate::event::{Capture, Draft, Drafter, EventIds, Shape, TypeCatalog};
-use crate::event_log::{Batch, Transaction, TransactionEnd};
+use crate::event::{Capture, Draft, Drafter, EventIds, Fields, MisfitRow, Shape, TypeCatalog};
+use crate::event_log::history::{History, LastEvent};
+use crate::event_log::{Batch, Chunk, Transaction, TransactionEnd};
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, Received, catalog};
 
@@ -20,7 +26,10 @@ pub(super) struct Intake {
     catalogs: Connection,
     types: TypeCatalog,
     /// By relation; `None` for one that is not captured.
-    shapes: HashMap<u32, Option<Arc<Shape>>>,
+    shapes: HashMap<u32, Option<Known>>,
+    histories: KnownHistories,
+    recall: Recall,
+    held: Held,
     ids: EventIds,
     drafter: Drafter,
     /// Transactions up to this commit record are in the log already.
@@ -31,6 +40,23 @@ pub(super) struct Intake {
     pub(super) batch: Batch,
     /// Up to here the stream has brought nothing that is not in a batch.
     pub(super) position: Lsn,
+}
+
+/// A relation whose rows become events.
+struct Known {
+    shape: Arc<Shape>,
+    /// Where its old rows come from the log: from where on they do.
+    history: Option<History>,
+}
+
+/// What became of a message.
+enum Step {
+    /// It was taken in.
+    Taken,
+    /// It was taken in and ended a transaction.
+    Ended,
+    /// It waits for the last event of a row.
+    Lacks,
 }
 
 /// The transaction that is being streamed.
@@ -48,12 +74,16 @@ impl Intake {
         logged: Lsn,
         next_sequence_id: i64,
         keep: bool,
+        histories: KnownHistories,
     ) -> Self {
         Self {
             capture,
             catalogs,
             types: TypeCatalog::default(),
             shapes: HashMap::new(),
+            histories,
+            recall: Recall::default(),
+            held: Held::default(),
             ids,
             drafter: Drafter::default(),
             logged,
@@ -66,7 +96,23 @@ impl Intake {
 
     /// Whether the stream stands between two transactions.
     pub(super) fn between_transactions(&self) -> bool {
-        self.running.is_none()
+        self.running.is_none() && self.held.is_empty()
+    }
+
+    /// Bytes of messages that wait for rows of the log.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.bytes()
+    }
+
+    /// Whether messages wait for rows of the log.
+    pub(super) fn waits(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Takes what has gathered in the batch.
+    pub(super) fn take_batch(&mut self) -> Chunk {
+        self.recall.handed_over();
+        self.batch.take()
     }
 
     /// Takes one message in; `true` where it ends a transaction.
@@ -76,9 +122,20 @@ impl Intake {
     /// cannot be asked.
     pub(super) async fn take(&mut self, received: Received) -> Result<bool> {
         match received {
-            Received::Data(bytes) => self.data(&bytes).await,
+            Received::Data(bytes) if self.held.is_empty() => match self.data(&bytes).await? {
+                Step::Taken => Ok(false),
+                Step::Ended => Ok(true),
+                Step::Lacks => {
+                    self.held.push(bytes);
+                    Ok(false)
+                }
+            },
+            Received::Data(bytes) => {
+                self.held.push(bytes);
+                Ok(false)
+            }
             Received::CaughtUp { wal_end } => {
-                if self.running.is_none() {
+                if self.between_transactions() {
                     self.position = self.position.max(wal_end);
                 }
                 Ok(false)
@@ -119,13 +176,75 @@ impl Intake {
         }
     }
 
-    async fn data(&mut self, bytes: &[u8]) -> Result<bool> {
-        let message = decode(bytes).map_err(|error| {
-            Fault::permanent("the replication stream brought a message that cannot be read")
-                .because(error)
-                .next_step("report this with the server's version; the slot still holds the change")
-        })?;
-        match message {
+    /// The rows whose last events the messages that wait need: as far ahead as their relations are
+    /// known, so that one question to the log answers for many.
+    pub(super) fn lacks(&mut self) -> Result<Vec<LastEvent>> {
+        let mut rows = Vec::new();
+        let mut seen = HashSet::new();
+        let held: Vec<Bytes> = self.held.iter().cloned().collect();
+        for bytes in held {
+            let Message::Change(change) = read(&bytes)? else {
+                continue;
+            };
+            // A relation that changes in between makes a row misfit here, and not when it is taken.
+            if let Ok(Some(row)) = self.lacking(&change)
+                && seen.insert((row.resource.clone(), row.resource_id.clone()))
+            {
+                rows.push(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Takes the answer to [`lacks`](Self::lacks), which may be shorter than the question, and then
+    /// the messages that waited for it. Tells how many transactions ended.
+    pub(super) async fn supply(
+        &mut self,
+        rows: Vec<LastEvent>,
+        records: Vec<Option<ByteString>>,
+    ) -> Result<u64> {
+        for (row, record) in rows.into_iter().zip(records) {
+            let resource = Arc::from(row.resource);
+            self.recall.put(&resource, row.resource_id.into(), record);
+        }
+        let mut ended = 0;
+        while let Some(bytes) = self.held.pop() {
+            match self.data(&bytes).await? {
+                Step::Taken => {}
+                Step::Ended => ended += 1,
+                Step::Lacks => {
+                    self.held.put_back(bytes);
+                    break;
+                }
+            }
+        }
+        Ok(ended)
+    }
+
+    /// The row whose last event a change needs and nobody remembers.
+    fn lacking(&mut self, change: &Change<'_>) -> Result<Option<LastEvent>, MisfitRow> {
+        let Some(Some(Known {
+            shape,
+            history: Some(history),
+        })) = self.shapes.get(&change.relation)
+        else {
+            return Ok(None);
+        };
+        let Some(id) = self.drafter.recalled_id(shape, &change.row)? else {
+            return Ok(None);
+        };
+        let known = self.recall.get(&shape.resource, id).is_some();
+        Ok((!known).then(|| LastEvent {
+            resource: shape.resource.to_string(),
+            resource_id: id.to_owned(),
+            schema: shape.schema.to_string(),
+            table: shape.table.to_string(),
+            history: *history,
+        }))
+    }
+
+    async fn data(&mut self, bytes: &[u8]) -> Result<Step> {
+        match read(bytes)? {
             Message::Begin {
                 commit_lsn,
                 commit_time,
@@ -133,10 +252,15 @@ impl Intake {
             } => self.begin(commit_lsn, commit_time, xid),
             Message::Commit { end_lsn, .. } => {
                 self.commit(end_lsn);
-                return Ok(true);
+                return Ok(Step::Ended);
             }
             Message::Relation(relation) => self.relation(&relation).await?,
-            Message::Change(change) => self.change(&change)?,
+            Message::Change(change) => {
+                if self.lacks_now(&change)? {
+                    return Ok(Step::Lacks);
+                }
+                self.push(change.relation, Some(&change))?;
+            }
             Message::Truncate { relations, .. } => {
                 relations
                     .into_iter()
@@ -145,7 +269,16 @@ impl Intake {
             // Names of types and origins are not needed; logical messages are not asked for.
             Message::Logical { .. } | Message::Origin { .. } | Message::Type { .. } => {}
         }
-        Ok(false)
+        Ok(Step::Taken)
+    }
+
+    fn lacks_now(&mut self, change: &Change<'_>) -> Result<bool> {
+        match &self.running {
+            Some(running) if !running.already_logged => {
+                Ok(self.lacking(change).map_err(misfit)?.is_some())
+            }
+            _ => Ok(false),
+        }
     }
 
     async fn relation(&mut self, relation: &Relation) -> Result<()> {
@@ -166,12 +299,33 @@ impl Intake {
         let primary_key = in_time(catalog::primary_key(&self.catalogs, relation.oid)).await?;
         let rule = self.capture.rule(&relation.schema, &relation.name);
         let shape = Shape::new(relation, rule, &primary_key, &self.types);
-        self.shapes.insert(relation.oid, Some(Arc::new(shape)));
+        let history = if shape.recalls {
+            self.history(relation, &shape).await?
+        } else {
+            None
+        };
+        let known = Known {
+            shape: Arc::new(shape),
+            history,
+        };
+        self.shapes.insert(relation.oid, Some(known));
         Ok(())
     }
 
-    fn change(&mut self, change: &Change<'_>) -> Result<()> {
-        self.push(change.relation, Some(change))
+    /// From where on the log has all changes of a relation. Where that has just begun, nothing that
+    /// is remembered of its rows holds any more.
+    async fn history(&mut self, relation: &Relation, shape: &Shape) -> Result<Option<History>> {
+        let look_up = self.histories.look_up(
+            &self.catalogs,
+            relation.oid,
+            (&relation.schema, &relation.name),
+            self.batch.next_sequence_id(),
+        );
+        let (history, is_new) = in_time(look_up).await?;
+        if is_new {
+            self.recall.forget(&shape.resource);
+        }
+        Ok(history)
     }
 
     /// Adds the event of a row change; without one, of a TRUNCATE.
@@ -186,8 +340,8 @@ impl Intake {
         if running.already_logged {
             return Ok(());
         }
-        let shape = match self.shapes.get(&relation) {
-            Some(Some(shape)) => shape,
+        let Known { shape, history } = match self.shapes.get(&relation) {
+            Some(Some(known)) => known,
             Some(None) => return Ok(()),
             None => {
                 return Err(Fault::permanent(format!(
@@ -195,12 +349,26 @@ impl Intake {
                 )));
             }
         };
+        let last = match change {
+            Some(change) if history.is_some() => self
+                .drafter
+                .recalled_id(shape, &change.row)
+                .map_err(misfit)?
+                .and_then(|id| self.recall.get(&shape.resource, id))
+                .flatten(),
+            _ => None,
+        };
+        let last = last.and_then(|record| Fields::read(record));
         let draft = match change {
-            Some(change) => self.drafter.draft(shape, &change.row).map_err(|error| {
-                Fault::permanent("the replication stream does not fit its own description")
-                    .because(error)
-            })?,
+            Some(change) => self
+                .drafter
+                .draft(shape, &change.row, last.as_ref())
+                .map_err(misfit)?,
             None => Draft::truncated(),
+        };
+        let remembered = match (history, draft.resource_id) {
+            (Some(_), Some(id)) => Some((text(id), draft.live_record().map(text))),
+            _ => None,
         };
         let Transaction {
             commit_lsn,
@@ -224,8 +392,30 @@ impl Intake {
                 ))
                 .because(error)
                 .next_step("leave the column out with `exclude` in a [[resource]] for this table")
-            })
+            })?;
+        if let Some((id, record)) = remembered {
+            let resource = Arc::clone(&shape.resource);
+            self.recall.put(&resource, id, record);
+        }
+        Ok(())
     }
+}
+
+/// What the drafter writes is UTF-8.
+fn text(bytes: &[u8]) -> ByteString {
+    String::from_utf8_lossy(bytes).into_owned().into()
+}
+
+fn read(bytes: &[u8]) -> Result<Message<'_>> {
+    decode(bytes).map_err(|error| {
+        Fault::permanent("the replication stream brought a message that cannot be read")
+            .because(error)
+            .next_step("report this with the server's version; the slot still holds the change")
+    })
+}
+
+fn misfit(error: MisfitRow) -> Fault {
+    Fault::permanent("the replication stream does not fit its own description").because(error)
 }
 
 /// Catalogs that do not answer are as good as gone; the stream must not wait for them for ever.

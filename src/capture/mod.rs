@@ -4,9 +4,11 @@
 //! appended as soon as it is complete; under load batches grow by themselves, up to a bound at which
 //! the stream is no longer read. Only what is durable is acknowledged.
 
+pub mod histories;
 mod idle;
 mod intake;
 mod pace;
+mod recall;
 mod resume;
 mod session;
 pub mod tables;

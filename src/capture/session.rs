@@ -5,13 +5,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::histories::{KnownHistories, note_published};
 use super::resume::{self, Resume};
 use super::{idle, intake::Intake, pace::Pace};
 use crate::event::{Capture, EventIds};
-use crate::event_log::{Checkpoint, Chunk, Durable, LogSettings, Tail, Writer, migrate};
+use crate::event_log::history::LastEvent;
+use crate::event_log::{Checkpoint, Chunk, Durable, Link, LogSettings, Tail, Writer, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
 use crate::wal::{
@@ -75,8 +78,16 @@ pub struct Capturer {
     pub epoch: Option<i64>,
 }
 
-/// An append that is under way. It owns the writer and gives it back.
-type Appending = Pin<Box<dyn Future<Output = (Writer, Chunk, Result<Option<Durable>>)> + Send>>;
+/// What the writer does now. It owns the writer and gives it back.
+type Working = Pin<Box<dyn Future<Output = (Writer, Result<Done>)> + Send>>;
+
+/// What the writer has done.
+enum Done {
+    /// A chunk is appended; durable, where it ended a transaction.
+    Appended(Chunk, Option<Durable>),
+    /// The records of these rows' last events.
+    Found(Vec<LastEvent>, Vec<Option<ByteString>>),
+}
 
 impl Capturer {
     /// Runs one session: connects, checks, streams, until asked to stop or until something fails.
@@ -93,6 +104,10 @@ impl Capturer {
         let Some((stream, checkpoint)) = self.start_stream(&control, &log, stop).await? else {
             return Ok(Ended::Stopped);
         };
+        let publication = &self.source.publication;
+        let noted = note_published(&control, &log, publication, &self.capture).await?;
+        let notes = Link::new(&self.log.target, "rowhook notes");
+        let histories = KnownHistories::new(noted, notes, publication);
         let writer = Writer::open(log, &checkpoint, self.log.segment_size).await?;
         let ids = EventIds::new(
             &checkpoint.system_identifier,
@@ -106,6 +121,7 @@ impl Capturer {
             checkpoint.commit_lsn,
             checkpoint.next_sequence_id,
             self.keep,
+            histories,
         );
         self.tail
             .publish(Vec::new(), 0, checkpoint.next_sequence_id - 1);
@@ -117,7 +133,7 @@ impl Capturer {
         let session = Session {
             log: writer.connection(),
             writer: Some(writer),
-            appending: None,
+            working: None,
             partial: false,
             acknowledged: checkpoint.acknowledged_lsn,
             acknowledged_at: Instant::now(),
@@ -269,9 +285,9 @@ struct Session<'a> {
     log: Connection,
     stream: Stream,
     intake: Intake,
-    /// `None` while an append is under way.
+    /// `None` while it works.
     writer: Option<Writer>,
-    appending: Option<Appending>,
+    working: Option<Working>,
     /// Whether a part of the running transaction is in the log's open COPY already.
     partial: bool,
     acknowledged: Lsn,
@@ -291,8 +307,8 @@ impl Session<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.capturer.metrics.capture_pulse.beat();
-            self.append_if_due();
-            let has_room = self.intake.batch.bytes() < BATCH_BYTES;
+            self.work_if_due()?;
+            let has_room = self.intake.batch.bytes() < BATCH_BYTES && !self.intake.waits();
             let gathers_until = self.pace.gathers_until(Instant::now());
             if !has_room {
                 self.stream.not_listening().await?;
@@ -301,8 +317,8 @@ impl Session<'_> {
                 biased;
                 // 1. Asked to stop: what is complete is still committed.
                 () = stop.cancelled() => return self.finish().await,
-                // 2. An append is done: its writer is free for the next one.
-                done = appended(&mut self.appending) => self.settle(done)?,
+                // 2. The writer is done and free for what is next.
+                done = worked(&mut self.working) => self.settle(done).await?,
                 // 3. The server or the log closes its ordinary connections first when it shuts
                 //    down, and waits for this session: it must not be kept waiting.
                 () = self.control.ended() => return Err(Fault::transient("the source closed the connection")),
@@ -329,7 +345,8 @@ impl Session<'_> {
                 self.append_if_due();
             }
             taken += 1;
-            let full = self.intake.batch.bytes() >= BATCH_BYTES;
+            let full =
+                self.intake.batch.bytes() >= BATCH_BYTES || self.intake.held_bytes() >= BATCH_BYTES;
             if full || taken == MESSAGES_PER_TURN {
                 self.pace.took(taken, false, Instant::now());
                 return Ok(());
@@ -341,13 +358,29 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Gives the writer its next work, if it is free. What waits for the log comes first: nothing
+    /// more is read before it has gone on.
+    fn work_if_due(&mut self) -> Result<()> {
+        if self.intake.waits()
+            && let Some(mut writer) = self.writer.take()
+        {
+            let rows = self.intake.lacks()?;
+            self.working = Some(Box::pin(async move {
+                let found = writer.last_events(&rows).await;
+                (writer, found.map(|records| Done::Found(rows, records)))
+            }));
+        }
+        self.append_if_due();
+        Ok(())
+    }
+
     /// Starts to append what has gathered, if the writer is free: at once where a transaction ends,
     /// in parts where one does not end within a batch.
     fn append_if_due(&mut self) {
         let batch = &self.intake.batch;
         let due = !batch.is_empty() && (batch.at_boundary() || batch.bytes() >= BATCH_BYTES);
         if due && self.writer.is_some() {
-            let chunk = self.intake.batch.take();
+            let chunk = self.intake.take_batch();
             self.append(chunk);
         }
     }
@@ -356,30 +389,45 @@ impl Session<'_> {
         let Some(mut writer) = self.writer.take() else {
             return;
         };
-        self.appending = Some(Box::pin(async move {
+        self.working = Some(Box::pin(async move {
             let outcome = writer.append(&chunk).await;
-            (writer, chunk, outcome)
+            (
+                writer,
+                outcome.map(|durable| Done::Appended(chunk, durable)),
+            )
         }));
     }
 
-    /// Takes an append's outcome: acknowledges what is durable and shows it to readers.
-    fn settle(
-        &mut self,
-        (writer, chunk, outcome): (Writer, Chunk, Result<Option<Durable>>),
-    ) -> Result<()> {
-        self.appending = None;
-        let durable = outcome?;
+    /// Takes the writer back, and what it has done.
+    async fn settle(&mut self, (writer, outcome): (Writer, Result<Done>)) -> Result<()> {
+        self.working = None;
+        let done = outcome?;
         self.writer = Some(writer);
+        match done {
+            Done::Appended(chunk, durable) => {
+                self.appended(&chunk, durable);
+                Ok(())
+            }
+            Done::Found(rows, records) => {
+                let ended = self.intake.supply(rows, records).await?;
+                self.capturer.metrics.transactions.inc_by(ended);
+                Ok(())
+            }
+        }
+    }
+
+    /// Acknowledges what is durable and shows it to readers.
+    fn appended(&mut self, chunk: &Chunk, durable: Option<Durable>) {
         if let Some(durable) = durable {
             self.acknowledge(durable);
         }
         if chunk.is_position() {
-            return Ok(());
+            return;
         }
         self.capturer.metrics.batch(chunk.count, chunk.bytes());
         if durable.is_none() {
             self.partial = true;
-            return Ok(());
+            return;
         }
         // What went in parts is not whole in memory; readers take it from the log.
         let whole = !std::mem::take(&mut self.partial);
@@ -388,7 +436,6 @@ impl Session<'_> {
             .tail
             .publish(events, chunk.bytes(), chunk.last_sequence_id());
         self.capturer.metrics.logged(chunk.commit_time());
-        Ok(())
     }
 
     fn acknowledge(&mut self, durable: Durable) {
@@ -417,19 +464,19 @@ impl Session<'_> {
             if self.intake.batch.at_boundary() {
                 self.append_if_due();
             }
-            if self.appending.is_none() {
+            if self.working.is_none() {
                 return Ok(Ended::Stopped);
             }
-            let done = appended(&mut self.appending).await;
-            self.settle(done)?;
+            let done = worked(&mut self.working).await;
+            self.settle(done).await?;
         }
     }
 }
 
-/// Waits for the append that is under way; for ever, if there is none.
-async fn appended(appending: &mut Option<Appending>) -> (Writer, Chunk, Result<Option<Durable>>) {
-    match appending {
-        Some(appending) => appending.await,
+/// Waits for what the writer does; for ever, if it does nothing.
+async fn worked(working: &mut Option<Working>) -> (Writer, Result<Done>) {
+    match working {
+        Some(working) => working.await,
         None => std::future::pending().await,
     }
 }

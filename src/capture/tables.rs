@@ -79,13 +79,21 @@ fn obstacle(table: &Table, source: &Source, capture: &Capture) -> Option<(&'stat
         'd' => !table.primary_key.is_empty(),
         _ => false,
     };
-    if !identified && source.replica_identity == ReplicaIdentity::Keep {
+    if !identified && !wants_full(table, source, capture) {
         return Some((
             "it has no replica identity, so publishing it would make its updates and deletes fail",
             publication::identity_full_sql(table),
         ));
     }
     None
+}
+
+/// Whether a table's replica identity is to be made full: not where the log has its old rows.
+#[must_use]
+pub fn wants_full(table: &Table, source: &Source, capture: &Capture) -> bool {
+    source.replica_identity == ReplicaIdentity::Full
+        && table.identity != 'f'
+        && !capture.recalls(&table.schema, &table.name)
 }
 
 fn distinct_names(tables: &[Table], capture: &Capture) -> Result<()> {
@@ -145,7 +153,7 @@ pub async fn refresh(
             refreshed.foreign.push(label);
             continue;
         }
-        if source.replica_identity == ReplicaIdentity::Full && table.identity != 'f' {
+        if wants_full(&table, source, capture) {
             set_identity(connection, &table).await?;
         }
         connection
@@ -202,7 +210,7 @@ pub async fn set_identity(connection: &Connection, table: &Table) -> Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{ResourceRule, TableName, TablePattern};
+    use crate::event::{PreviousFrom, ResourceRule, TableName, TablePattern};
 
     fn table(schema: &str, name: &str) -> Table {
         Table {
@@ -252,6 +260,7 @@ mod tests {
             key: Some(vec!["id".into()]),
             exclude: Vec::new(),
             redact: Vec::new(),
+            previous: PreviousFrom::Stream,
         };
         let capture = everything(vec![rule]);
         let keyless = || Table {
@@ -331,6 +340,7 @@ mod tests {
             key: None,
             exclude: Vec::new(),
             redact: Vec::new(),
+            previous: PreviousFrom::Stream,
         };
         let tables = || vec![table("public", "posts"), table("sales", "posts")];
         assert!(

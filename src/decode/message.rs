@@ -93,6 +93,20 @@ pub enum RowChange<'a> {
     Delete(Before<'a>),
 }
 
+impl RowChange<'_> {
+    /// Whether the whole row before the change is carried.
+    #[must_use]
+    pub fn carries_old_row(&self) -> bool {
+        matches!(
+            self,
+            Self::Update {
+                before: Before::Full(_),
+                ..
+            } | Self::Delete(Before::Full(_))
+        )
+    }
+}
+
 /// The shape of a relation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relation {

@@ -2,7 +2,7 @@
 
 use super::json::write_value;
 use super::shape::{Column, Shape, Treatment};
-use super::{Action, OldRow, Redaction};
+use super::{Action, Fields, OldRow, Redaction};
 use crate::decode::{Before, Field, RowChange, Tuple};
 
 /// What a row change says: everything of an event that does not depend on its place in the log.
@@ -17,10 +17,21 @@ pub struct Draft<'a> {
     pub record: Option<&'a [u8]>,
     /// JSON object: old values of the fields that changed. `None` where nothing is known of them.
     pub previous: Option<&'a [u8]>,
-    /// How much of the old row the stream carried.
+    /// How much of the old row is known.
     pub old_row: OldRow,
     /// Places of the columns that `record` should hold and the stream did not carry.
     pub unknown: &'a [usize],
+}
+
+impl<'a> Draft<'a> {
+    /// The row as it stands after the change; `None` where it is gone.
+    #[must_use]
+    pub fn live_record(&self) -> Option<&'a [u8]> {
+        match self.action {
+            Action::Created | Action::Updated => self.record,
+            Action::Deleted | Action::Truncated | Action::Noted => None,
+        }
+    }
 }
 
 impl Draft<'static> {
@@ -50,22 +61,74 @@ pub struct MisfitRow {
 /// Builds drafts.
 #[derive(Debug, Default)]
 pub struct Drafter {
-    record: Vec<u8>,
-    previous: Vec<u8>,
+    pub(super) record: Vec<u8>,
+    pub(super) previous: Vec<u8>,
     resource_id: Vec<u8>,
-    unknown: Vec<usize>,
+    pub(super) unknown: Vec<usize>,
 }
 
 impl Drafter {
-    /// Turns one row change into a draft.
+    /// Turns one row change into a draft. `last` is the record of the row's last event, where the
+    /// stream does not carry the old row and the log has it.
     ///
     /// # Errors
     /// If the row does not have the shape's columns.
-    pub fn draft(&mut self, shape: &Shape, row: &RowChange<'_>) -> Result<Draft<'_>, MisfitRow> {
+    pub fn draft(
+        &mut self,
+        shape: &Shape,
+        row: &RowChange<'_>,
+        last: Option<&Fields<'_>>,
+    ) -> Result<Draft<'_>, MisfitRow> {
         self.record.clear();
         self.previous.clear();
         self.resource_id.clear();
         self.unknown.clear();
+        match (*row, last) {
+            (RowChange::Update { after, .. }, Some(last)) if !row.carries_old_row() => {
+                let keyed = self.key(shape, &after)?;
+                let old_row = self.recalled_update(shape, &after, last);
+                Ok(self.finish(Action::Updated, keyed, true, old_row))
+            }
+            (RowChange::Delete(Before::Key(key)), Some(last)) => {
+                let keyed = self.key(shape, &key)?;
+                let old_row = self.recalled_delete(shape, &key, last);
+                Ok(self.finish(Action::Deleted, keyed, false, old_row))
+            }
+            _ => self.draft_as_carried(shape, row),
+        }
+    }
+
+    /// Under which id the row's last event stands in the log, where that is worth a look: the stream
+    /// carries less than the old row.
+    pub fn recalled_id(
+        &mut self,
+        shape: &Shape,
+        row: &RowChange<'_>,
+    ) -> Result<Option<&str>, MisfitRow> {
+        if !shape.recalls || row.carries_old_row() {
+            return Ok(None);
+        }
+        let identified = match *row {
+            RowChange::Insert(_) | RowChange::Delete(Before::Absent) => return Ok(None),
+            RowChange::Update {
+                before: Before::Key(key),
+                ..
+            } => key,
+            RowChange::Update { after, .. } => after,
+            RowChange::Delete(Before::Key(key) | Before::Full(key)) => key,
+        };
+        self.resource_id.clear();
+        self.key(shape, &identified)?;
+        // It was made UTF-8 just now.
+        Ok(std::str::from_utf8(&self.resource_id).ok())
+    }
+
+    /// A draft from what the stream carries alone.
+    fn draft_as_carried(
+        &mut self,
+        shape: &Shape,
+        row: &RowChange<'_>,
+    ) -> Result<Draft<'_>, MisfitRow> {
         match *row {
             RowChange::Insert(after) => {
                 let keyed = self.key(shape, &after)?;
@@ -252,7 +315,7 @@ fn append_key_part(out: &mut Vec<u8>, text: &[u8]) {
 
 /// Appends `"name":value`, with a comma before it where one is due. `false` if there is nothing to
 /// write: the column is excluded or its value unknown.
-fn write_field(out: &mut Vec<u8>, column: &Column, field: Field<'_>) -> bool {
+pub(super) fn write_field(out: &mut Vec<u8>, column: &Column, field: Field<'_>) -> bool {
     let text = match (column.treatment, field) {
         (Treatment::Exclude, _) | (_, Field::Unchanged | Field::Binary(_)) => return false,
         (_, Field::Null) => None,

@@ -48,13 +48,16 @@ impl Action {
     }
 }
 
-/// How much of the old row the stream carried: decided by the table's replica identity.
+/// How much of the old row is known: decided by the table's replica identity, and by the log where
+/// the resource takes old values from there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldRow {
     /// Nothing of it (or there was no old row, as for an insert).
     Absent,
     /// Its key columns only.
     Key,
+    /// Some of its columns, from its last event in the log.
+    Partial,
     /// All of it.
     Full,
 }
@@ -66,6 +69,7 @@ impl OldRow {
         match self {
             Self::Absent => "absent",
             Self::Key => "key",
+            Self::Partial => "partial",
             Self::Full => "full",
         }
     }
@@ -75,6 +79,7 @@ impl OldRow {
     pub fn parse(word: &str) -> Self {
         match word {
             "key" => Self::Key,
+            "partial" => Self::Partial,
             "full" => Self::Full,
             _ => Self::Absent,
         }

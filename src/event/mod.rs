@@ -7,6 +7,7 @@ mod json;
 mod kind;
 mod logged;
 mod nested;
+mod recalled;
 mod resource;
 mod shape;
 #[cfg(test)]
@@ -17,5 +18,5 @@ pub use fields::{Fields, Member};
 pub use id::{EventIds, postgres_micros, rfc3339, unix_micros};
 pub use kind::{Kind, TypeCatalog};
 pub use logged::{Action, Event, OldRow, Origin};
-pub use resource::{Capture, Redaction, ResourceRule, TableName, TablePattern};
+pub use resource::{Capture, PreviousFrom, Redaction, ResourceRule, TableName, TablePattern};
 pub use shape::{Shape, resource_name};

@@ -47,6 +47,13 @@ impl Capture {
             .any(|pattern| !pattern.exclude && pattern.schema == schema && pattern.table == table)
     }
 
+    /// Whether a table's old values may come from the log.
+    #[must_use]
+    pub fn recalls(&self, schema: &str, table: &str) -> bool {
+        self.rule(schema, table)
+            .is_some_and(|rule| rule.previous == PreviousFrom::Log)
+    }
+
     /// The rule of a table's resource.
     #[must_use]
     pub fn rule(&self, schema: &str, table: &str) -> Option<&ResourceRule> {
@@ -120,6 +127,18 @@ pub struct ResourceRule {
     pub exclude: Vec<String>,
     /// Columns whose values are replaced.
     pub redact: Vec<(String, Redaction)>,
+    /// Where old values come from that the stream does not carry.
+    pub previous: PreviousFrom,
+}
+
+/// Where the old values of a resource come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PreviousFrom {
+    /// From the stream alone: what the replica identity carries.
+    #[default]
+    Stream,
+    /// What the stream does not carry, from the row's last event in the log.
+    Log,
 }
 
 /// What stands in the place of a redacted value. SQL null stays null.

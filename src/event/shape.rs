@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::kind::{Kind, TypeCatalog};
-use super::{Action, Redaction, ResourceRule, json};
+use super::{Action, PreviousFrom, Redaction, ResourceRule, json};
 use crate::decode::Relation;
 
 /// How the rows of one relation become events.
@@ -16,6 +16,8 @@ pub struct Shape {
     pub schema: Arc<str>,
     /// Table.
     pub table: Arc<str>,
+    /// Whether old values may be taken from the row's last event in the log.
+    pub recalls: bool,
     pub(super) columns: Vec<Column>,
     pub(super) key: Vec<usize>,
     types: [Arc<str>; 4],
@@ -29,6 +31,14 @@ pub(super) struct Column {
     pub(super) kind: Kind,
     pub(super) treatment: Treatment,
     pub(super) in_identity: bool,
+}
+
+impl Column {
+    /// The name as a JSON string.
+    pub(super) fn key(&self) -> &str {
+        let quoted = self.label.strip_suffix(b":").unwrap_or(&self.label);
+        std::str::from_utf8(quoted).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +83,7 @@ impl Shape {
             schema: Arc::from(relation.schema.as_str()),
             table: Arc::from(relation.name.as_str()),
             resource: Arc::from(resource),
+            recalls: recalls(rule, &columns, &key),
             columns,
             key,
         }
@@ -118,6 +129,14 @@ fn treatment(column: &str, rule: Option<&ResourceRule>) -> Treatment {
     redaction.map_or(Treatment::Keep, |(_, redaction)| {
         Treatment::Redact(*redaction)
     })
+}
+
+/// A row is found in the log by its old key, so the stream must carry that: the key has to be a part
+/// of the replica identity.
+fn recalls(rule: Option<&ResourceRule>, columns: &[Column], key: &[usize]) -> bool {
+    let from_log = rule.is_some_and(|rule| rule.previous == PreviousFrom::Log);
+    let identified = |index: &usize| columns.get(*index).is_some_and(|column| column.in_identity);
+    from_log && !key.is_empty() && key.iter().all(identified)
 }
 
 fn key_columns(

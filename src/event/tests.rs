@@ -46,7 +46,7 @@ fn drafted(shape: &Shape, kind: u8, tuples: &[(u8, &[Option<&str>])]) -> String 
         panic!("not a change")
     };
     let mut drafter = Drafter::default();
-    let draft = drafter.draft(shape, &change.row).unwrap();
+    let draft = drafter.draft(shape, &change.row, None).unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let unknown: Vec<_> = draft
         .unknown
@@ -77,6 +77,7 @@ fn rule() -> ResourceRule {
         key: None,
         exclude: Vec::new(),
         redact: Vec::new(),
+        previous: PreviousFrom::Stream,
     }
 }
 
@@ -126,6 +127,7 @@ fn excluded_columns_leave_no_trace_and_redacted_ones_only_their_change() {
             ("email".into(), Redaction::Hash),
             ("ssn".into(), Redaction::Mask),
         ],
+        previous: PreviousFrom::Stream,
         ..rule()
     };
     let shape = shape(
@@ -164,7 +166,9 @@ fn a_row_that_does_not_fit_its_relation_is_refused() {
     let Ok(Message::Change(change)) = decode(&bytes) else {
         panic!("not a change")
     };
-    let error = Drafter::default().draft(&shape, &change.row).unwrap_err();
+    let error = Drafter::default()
+        .draft(&shape, &change.row, None)
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "a row of public.posts has 1 columns where its relation has 2"

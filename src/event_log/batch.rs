@@ -151,6 +151,12 @@ impl Batch {
         self.count == 0 && self.end.is_none()
     }
 
+    /// Sequence id of the next event.
+    #[must_use]
+    pub fn next_sequence_id(&self) -> i64 {
+        self.next_sequence_id
+    }
+
     /// Whether it holds events.
     #[must_use]
     pub fn has_events(&self) -> bool {

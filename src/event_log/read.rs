@@ -164,7 +164,7 @@ fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
 }
 
 /// The bytes of a `json` value, as they were written.
-struct JsonText(ByteString);
+pub(super) struct JsonText(pub(super) ByteString);
 
 impl<'a> FromSql<'a> for JsonText {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {

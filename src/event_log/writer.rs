@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use futures_util::SinkExt;
 use jiff::Timestamp;
 use tokio_postgres::{CopyInSink, Statement};
@@ -12,6 +13,7 @@ use tokio_postgres::{CopyInSink, Statement};
 use super::batch::{Chunk, End, TransactionEnd};
 use super::checkpoint::{Checkpoint, Durable, to_pg};
 use super::copy::{COPY_EVENTS, HEADER, TRAILER};
+use super::history::{self, LastEvent};
 use crate::event::unix_micros;
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, server_error::sql_fault};
@@ -181,20 +183,51 @@ impl Writer {
         Ok(())
     }
 
+    /// The records of these rows' last events, what was appended and not committed included: see
+    /// [`history`].
+    ///
+    /// # Errors
+    /// Transient if the database is gone. After an error the writer is done.
+    pub async fn last_events(&mut self, rows: &[LastEvent]) -> Result<Vec<Option<ByteString>>> {
+        within(async {
+            let was_open = self.end_copy().await?;
+            let records = history::last_events(&self.connection, rows).await?;
+            if was_open {
+                self.begin_copy().await?;
+            }
+            Ok(records)
+        })
+        .await
+    }
+
+    /// Ends the COPY, if one is open; the transaction goes on.
+    async fn end_copy(&mut self) -> Result<bool> {
+        let fault = |error| sql_fault("cannot append to the log", error);
+        let Some(mut sink) = self.copying.take() else {
+            return Ok(false);
+        };
+        sink.feed(Bytes::from_static(TRAILER))
+            .await
+            .map_err(fault)?;
+        sink.as_mut().finish().await.map_err(fault)?;
+        Ok(true)
+    }
+
+    /// Begins another COPY in the same transaction.
+    async fn begin_copy(&mut self) -> Result<()> {
+        let fault = |error| sql_fault("cannot append to the log", error);
+        let sink = self.connection.copy_in(&self.statements.copy).await;
+        let mut sink = Box::pin(sink.map_err(fault)?);
+        sink.feed(Bytes::from_static(HEADER)).await.map_err(fault)?;
+        self.copying = Some(sink);
+        Ok(())
+    }
+
     /// Adds segments. A COPY routes rows among the partitions that it saw when it began, so one
-    /// that is open is finished first; the transaction goes on.
+    /// that is open is finished first.
     async fn make_room(&mut self, end: i64) -> Result<()> {
         let fault = |error| sql_fault("cannot add a segment to the log", error);
-        let was_open = match self.copying.take() {
-            Some(mut sink) => {
-                sink.feed(Bytes::from_static(TRAILER))
-                    .await
-                    .map_err(fault)?;
-                sink.as_mut().finish().await.map_err(fault)?;
-                true
-            }
-            None => false,
-        };
+        let was_open = self.end_copy().await?;
         let row = self
             .connection
             .query_one(&self.statements.add_segments, &[&end, &self.segment_size])
@@ -202,14 +235,7 @@ impl Writer {
             .map_err(fault)?;
         self.segments_end = row.try_get(0).map_err(fault)?;
         if was_open {
-            let mut sink = Box::pin(
-                self.connection
-                    .copy_in(&self.statements.copy)
-                    .await
-                    .map_err(fault)?,
-            );
-            sink.feed(Bytes::from_static(HEADER)).await.map_err(fault)?;
-            self.copying = Some(sink);
+            self.begin_copy().await?;
         }
         Ok(())
     }

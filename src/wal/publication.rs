@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Connection, server_error::sql_fault};
+use tokio_postgres::types::PgLsn;
+
+use super::{Connection, Lsn, server_error::sql_fault};
 use crate::fault::Result;
 
 /// An ordinary or partitioned table of the source.
@@ -131,6 +133,45 @@ pub async fn look_up(connection: &Connection, name: &str) -> Result<Option<Publi
     row.map(read)
         .transpose()
         .map_err(|error| sql_fault(what(), error))
+}
+
+/// How a relation is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    /// Object id of the publication's entry; 0 where it has none of its own.
+    pub entry: u32,
+    /// Where the source's WAL ended when this was read.
+    pub wal_end: Lsn,
+}
+
+/// Reads how a relation is published now.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn membership(
+    connection: &Connection,
+    publication: &str,
+    relation: u32,
+) -> Result<Membership> {
+    let fault = |error| sql_fault(format!("cannot read publication \"{publication}\""), error);
+    let row = connection
+        .query_opt(
+            include_str!("../../sql/publication_membership.sql"),
+            &[&publication, &relation],
+        )
+        .await
+        .map_err(fault)?;
+    let Some(row) = row else {
+        return Ok(Membership {
+            entry: 0,
+            wal_end: Lsn::INVALID,
+        });
+    };
+    let wal_end: PgLsn = row.try_get(1).map_err(fault)?;
+    Ok(Membership {
+        entry: row.try_get(0).map_err(fault)?,
+        wal_end: Lsn(u64::from(wal_end)),
+    })
 }
 
 /// The statement that creates the publication over `tables`. Changes of partitions come as their

@@ -31,6 +31,7 @@ mod audit;
 mod served;
 mod harness;
 mod capture;
+mod previous;
 mod crash;
 mod delivery;
 mod endpoints;

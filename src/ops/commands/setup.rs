@@ -2,15 +2,14 @@
 //! with the catalogs of its time, so the publication has to be there before it.
 
 use super::print;
+use crate::capture::histories;
 use crate::capture::tables::{self, Survey};
 use crate::event_log::{Checkpoint, gap, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Setup;
 use crate::ops::settings::Settings;
 use crate::wal::publication::{self, Publication, Table};
-use crate::wal::{
-    Connection, GatedSession, ReplicaIdentity, System, server_error::sql_fault, slot,
-};
+use crate::wal::{Connection, GatedSession, System, server_error::sql_fault, slot};
 
 /// Sets everything up. May be run again at any time; what is there already stays.
 ///
@@ -40,7 +39,10 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
         publication_is_not_lost(&connection, &log, settings).await?;
     }
     publish(&connection, settings, &survey).await?;
-    make_slot(&connection, &log, settings, &system, options.accept_gap).await
+    make_slot(&connection, &log, settings, &system, options.accept_gap).await?;
+    let publication = &source.publication;
+    histories::note_published(&connection, &log, publication, &settings.capture).await?;
+    Ok(())
 }
 
 /// Tables that cannot be captured: those that are named one by one stop the setup.
@@ -106,11 +108,11 @@ async fn publish(connection: &Connection, settings: &Settings, survey: &Survey) 
     let found = publication::look_up(connection, name).await?;
     let (ours, foreign): (Vec<&Table>, Vec<&Table>) =
         survey.captured.iter().partition(|table| table.owned);
-    if settings.source.replica_identity == ReplicaIdentity::Full {
-        for table in ours.into_iter().filter(|table| table.identity != 'f') {
-            tables::set_identity(connection, table).await?;
-            print::line(format!("table {}: replica identity full", table.label()))?;
-        }
+    let wants_full =
+        |table: &&Table| tables::wants_full(table, &settings.source, &settings.capture);
+    for table in ours.into_iter().filter(wants_full) {
+        tables::set_identity(connection, table).await?;
+        print::line(format!("table {}: replica identity full", table.label()))?;
     }
     for table in foreign {
         print::line(format!(
@@ -241,10 +243,9 @@ fn script(settings: &Settings, survey: &Survey, found: Option<Publication>) -> S
             refusal.table, refusal.reason, refusal.fix
         ));
     }
-    if source.replica_identity == ReplicaIdentity::Full {
-        let lacking = survey.captured.iter().filter(|table| table.identity != 'f');
-        lines.extend(lacking.map(|table| format!("{};", publication::identity_full_sql(table))));
-    }
+    let wants_full = |table: &&Table| tables::wants_full(table, source, &settings.capture);
+    let lacking = survey.captured.iter().filter(wants_full);
+    lines.extend(lacking.map(|table| format!("{};", publication::identity_full_sql(table))));
     lines.extend(
         publication_sql(&source.publication, found, survey, |_| true).map(|sql| format!("{sql};")),
     );

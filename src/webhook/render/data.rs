@@ -27,7 +27,7 @@ pub(super) fn write(json: &mut Json, event: &Event) {
 fn old_values(event: &Event) -> Option<Fields<'_>> {
     match event.old_row {
         OldRow::Full => event.previous.as_deref().and_then(Fields::read),
-        OldRow::Absent | OldRow::Key => None,
+        OldRow::Absent | OldRow::Key | OldRow::Partial => None,
     }
 }
 

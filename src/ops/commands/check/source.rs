@@ -2,11 +2,12 @@
 
 use super::Report;
 use crate::capture::tables;
+use crate::event::{PreviousFrom, ResourceRule};
 use crate::event_log::Checkpoint;
 use crate::fault::Result;
 use crate::ops::settings::Settings;
 use crate::wal::publication::{self, Table};
-use crate::wal::{Connection, GatedSession, ReplicaIdentity, server_error::sql_fault, slot};
+use crate::wal::{Connection, GatedSession, server_error::sql_fault, slot};
 
 pub(super) async fn look(settings: &Settings, report: &mut Report) {
     let source = &settings.source;
@@ -213,7 +214,7 @@ fn published(table: &Table, all_tables: bool, settings: &Settings, report: &mut 
             },
         );
     }
-    let wants_full = settings.source.replica_identity == ReplicaIdentity::Full;
+    let wants_full = tables::wants_full(table, &settings.source, &settings.capture);
     match table.identity {
         'f' => {}
         'n' => report.bad(
@@ -224,7 +225,10 @@ fn published(table: &Table, all_tables: bool, settings: &Settings, report: &mut 
         _ if wants_full => report.remark(
             &about,
             "its replica identity is not full: old values of updates are not known",
-            publication::identity_full_sql(table),
+            format!(
+                "{}; or take them from the log with previous = \"log\" in a [[resource]]",
+                publication::identity_full_sql(table)
+            ),
         ),
         _ => {}
     }
@@ -249,6 +253,28 @@ fn rules(table: &Table, settings: &Settings, report: &mut Report) {
             format!("one of: {}", table.columns.join(", ")),
         );
     }
+    if rule.previous == PreviousFrom::Log && !is_recalled(table, rule) {
+        report.remark(
+            format!("[[resource]] for {}", rule.table),
+            "previous = \"log\" has no effect: the stream does not carry the old key, because the key's columns \
+             are not a part of the replica identity",
+            format!(
+                "give the table an index over ({}) as its replica identity, or make that full",
+                rule.key.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+            ),
+        );
+    }
+}
+
+/// Whether old rows can be found in the log: by a key that the stream carries.
+fn is_recalled(table: &Table, rule: &ResourceRule) -> bool {
+    let carried = match table.identity {
+        'f' => return true,
+        'i' => &table.identity_key,
+        _ => &table.primary_key,
+    };
+    let key = rule.key.as_ref().unwrap_or(&table.primary_key);
+    key.iter().all(|column| carried.contains(column))
 }
 
 fn unmatched_rules(captured: &[Table], settings: &Settings, report: &mut Report) {

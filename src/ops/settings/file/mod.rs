@@ -75,6 +75,21 @@ pub(crate) struct Resource {
     /// Columns whose values are replaced, by column name.
     #[serde(default)]
     pub(crate) redact: BTreeMap<String, Redaction>,
+    /// Where old values come from: "stream", as the replica identity carries them, or "log", which
+    /// takes the others from the row's last event, so that REPLICA IDENTITY FULL is not needed.
+    #[serde(default)]
+    pub(crate) previous: Previous,
+}
+
+/// Where old values come from.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Previous {
+    /// From the stream alone.
+    #[default]
+    Stream,
+    /// From the row's last event, where the stream does not carry them.
+    Log,
 }
 
 /// What stands in the place of a redacted value.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Reader;
-use crate::event::{Capture, Redaction, ResourceRule, TableName, TablePattern};
+use crate::event::{Capture, PreviousFrom, Redaction, ResourceRule, TableName, TablePattern};
 use crate::ops::settings::file::{self, Resource};
 
 /// The schema of a name without a dot.
@@ -79,6 +79,10 @@ impl Reader<'_> {
             key: written.key.clone(),
             exclude: written.exclude.clone(),
             redact: written.redact.iter().map(redaction).collect(),
+            previous: match written.previous {
+                file::Previous::Stream => PreviousFrom::Stream,
+                file::Previous::Log => PreviousFrom::Log,
+            },
         })
     }
 
