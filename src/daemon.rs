@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::capture::backfill::{Backfiller, Handover};
 use crate::capture::{Capturer, Standing};
 use crate::dispatch::{Runner, switchboard};
 use crate::event_log::{Link, Tail};
@@ -74,6 +75,14 @@ pub async fn run(
         shared.standing.subscribe(),
         stop.clone(),
     ));
+    let backfiller = Backfiller {
+        source: initial.source.clone(),
+        capture: Arc::new(initial.capture.clone()),
+        log: initial.log.target.clone(),
+        handover: Arc::clone(&shared.handover),
+        standing: shared.standing.subscribe(),
+    };
+    tasks.spawn(backfiller.run(stop.clone()));
     tasks.spawn(upkeep::drop_old(
         settings,
         shared.standing.subscribe(),
@@ -117,6 +126,8 @@ struct Shared {
     health: Arc<Health>,
     /// The log, for everything but the writer.
     link: Link,
+    /// Chunks of backfills, on their way to the capture session.
+    handover: Arc<Handover>,
 }
 
 impl Shared {
@@ -132,6 +143,7 @@ impl Shared {
             standing,
             health,
             link,
+            handover: Arc::default(),
         }
     }
 
@@ -145,6 +157,7 @@ impl Shared {
             metrics: Arc::clone(&self.metrics),
             standing: self.standing.clone(),
             epoch: None,
+            handover: Arc::clone(&self.handover),
         }
     }
 }

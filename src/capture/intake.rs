@@ -7,12 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::backfill::{self, Handover, Window, key_of};
 use super::histories::KnownHistories;
 use super::recall::{Held, Recall};
-use crate::decode::{Change, Message, Relation, decode};
+use crate::decode::{Change, Message, Relation, RowChange, decode};
 use crate::event::{Capture, Draft, Drafter, EventIds, Fields, MisfitRow, Shape, TypeCatalog};
+use crate::event_log::backfills::Progress;
 use crate::event_log::history::{History, LastEvent};
-use crate::event_log::{Batch, Chunk, Transaction, TransactionEnd};
+use crate::event_log::{Batch, Checkpoint, Chunk, Transaction, TransactionEnd};
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, Received, catalog};
 
@@ -27,9 +29,14 @@ pub(super) struct Intake {
     types: TypeCatalog,
     /// By relation; `None` for one that is not captured.
     shapes: HashMap<u32, Option<Known>>,
+    /// As the stream has described them.
+    relations: HashMap<u32, Relation>,
     histories: KnownHistories,
     recall: Recall,
     held: Held,
+    handover: Arc<Handover>,
+    /// Between the watermarks of a chunk.
+    window: Option<Window>,
     ids: EventIds,
     drafter: Drafter,
     /// Transactions up to this commit record are in the log already.
@@ -42,7 +49,18 @@ pub(super) struct Intake {
     pub(super) position: Lsn,
 }
 
+/// What an event is made of.
+enum Content<'a> {
+    /// A row change.
+    Change(&'a RowChange<'a>),
+    /// A row as a backfill found it.
+    Snapshot(&'a RowChange<'a>),
+    /// A TRUNCATE.
+    Truncate,
+}
+
 /// A relation whose rows become events.
+#[derive(Clone)]
 struct Known {
     shape: Arc<Shape>,
     /// Where its old rows come from the log: from where on they do.
@@ -70,26 +88,33 @@ impl Intake {
     pub(super) fn new(
         capture: Arc<Capture>,
         catalogs: Connection,
-        ids: EventIds,
-        logged: Lsn,
-        next_sequence_id: i64,
+        checkpoint: &Checkpoint,
         keep: bool,
         histories: KnownHistories,
+        handover: Arc<Handover>,
     ) -> Self {
+        handover.session_began();
         Self {
+            handover,
+            window: None,
             capture,
             catalogs,
             types: TypeCatalog::default(),
             shapes: HashMap::new(),
+            relations: HashMap::new(),
             histories,
             recall: Recall::default(),
             held: Held::default(),
-            ids,
+            ids: EventIds::new(
+                &checkpoint.system_identifier,
+                checkpoint.timeline,
+                &checkpoint.database,
+            ),
             drafter: Drafter::default(),
-            logged,
+            logged: checkpoint.commit_lsn,
             running: None,
             keep,
-            batch: Batch::new(next_sequence_id),
+            batch: Batch::new(checkpoint.next_sequence_id),
             position: Lsn::INVALID,
         }
     }
@@ -165,7 +190,7 @@ impl Intake {
             ..
         } = running.transaction;
         // A transaction with nothing to log is only a position.
-        if self.batch.at_boundary() && !self.batch.has_events() {
+        if self.batch.at_boundary() && !self.batch.has_content() {
             self.position = self.position.max(end_lsn);
         } else {
             self.batch.commit(TransactionEnd {
@@ -259,14 +284,22 @@ impl Intake {
                 if self.lacks_now(&change)? {
                     return Ok(Step::Lacks);
                 }
+                self.note_in_window(change.relation, Some(&change));
                 self.push(change.relation, Some(&change))?;
             }
             Message::Truncate { relations, .. } => {
-                relations
-                    .into_iter()
-                    .try_for_each(|relation| self.push(relation, None))?;
+                for relation in relations {
+                    self.note_in_window(relation, None);
+                    self.push(relation, None)?;
+                }
             }
-            // Names of types and origins are not needed; logical messages are not asked for.
+            Message::Logical {
+                transactional: true,
+                prefix,
+                content,
+                ..
+            } if prefix == backfill::PREFIX => self.watermark(content).await?,
+            // Names of types and origins are not needed, nor are messages of others.
             Message::Logical { .. } | Message::Origin { .. } | Message::Type { .. } => {}
         }
         Ok(Step::Taken)
@@ -282,10 +315,25 @@ impl Intake {
     }
 
     async fn relation(&mut self, relation: &Relation) -> Result<()> {
-        if !self.capture.includes(&relation.schema, &relation.name) {
-            self.shapes.insert(relation.oid, None);
-            return Ok(());
+        if let Some(window) = self
+            .window
+            .as_mut()
+            .filter(|it| it.relation == relation.oid)
+        {
+            window.shape(relation);
         }
+        let known = if self.capture.includes(&relation.schema, &relation.name) {
+            Some(self.known(relation).await?)
+        } else {
+            None
+        };
+        self.shapes.insert(relation.oid, known);
+        self.relations.insert(relation.oid, relation.clone());
+        Ok(())
+    }
+
+    /// Works out how the rows of a relation become events.
+    async fn known(&mut self, relation: &Relation) -> Result<Known> {
         let unknown: Vec<u32> = relation
             .columns
             .iter()
@@ -304,11 +352,73 @@ impl Intake {
         } else {
             None
         };
-        let known = Known {
+        Ok(Known {
             shape: Arc::new(shape),
             history,
+        })
+    }
+
+    fn note_in_window(&mut self, relation: u32, change: Option<&Change<'_>>) {
+        if let Some(window) = self.window.as_mut().filter(|it| it.relation == relation) {
+            window.note(change);
+        }
+    }
+
+    /// A watermark of a backfill. One of an earlier session or of another instance means nothing:
+    /// its chunk was never logged, and is read again.
+    async fn watermark(&mut self, content: &[u8]) -> Result<()> {
+        let content = String::from_utf8_lossy(content);
+        match content.split_once(' ') {
+            Some(("low", chunk)) => {
+                if let Some((relation, key)) = self.handover.announced(chunk) {
+                    let mut window = Window::new(chunk.to_owned(), relation, key);
+                    if let Some(shape) = self.relations.get(&relation) {
+                        window.shape(shape);
+                    }
+                    self.window = Some(window);
+                }
+                Ok(())
+            }
+            Some(("high", chunk)) => match self.window.take_if(|window| window.chunk == chunk) {
+                Some(window) => self.snapshot(&window).await,
+                None => {
+                    self.handover.void(chunk);
+                    Ok(())
+                }
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Logs the rows of a chunk that have not changed since its low watermark.
+    async fn snapshot(&mut self, window: &Window) -> Result<()> {
+        let (Some(rows), false) = (self.handover.take(&window.chunk), window.is_spoiled()) else {
+            self.handover.void(&window.chunk);
+            return Ok(());
         };
-        self.shapes.insert(relation.oid, Some(known));
+        let known = self.known(&rows.relation).await?;
+        let columns = &rows.relation.columns;
+        let place = |name: &String| columns.iter().position(|column| column.name == *name);
+        let places: Vec<usize> = rows.key.iter().filter_map(place).collect();
+        let mut logged = 0;
+        for message in &rows.messages {
+            let Message::Change(change) = read(message)? else {
+                continue;
+            };
+            let RowChange::Insert(row) = change.row else {
+                continue;
+            };
+            if !key_of(&row, &places).is_some_and(|key| window.has_changed(&key)) {
+                self.log(&known, &Content::Snapshot(&change.row))?;
+                logged += 1;
+            }
+        }
+        self.batch.progress(Progress {
+            backfill: rows.backfill,
+            chunk: window.chunk.clone(),
+            last_key: rows.last_key,
+            rows: logged,
+        });
         Ok(())
     }
 
@@ -330,6 +440,21 @@ impl Intake {
 
     /// Adds the event of a row change; without one, of a TRUNCATE.
     fn push(&mut self, relation: u32, change: Option<&Change<'_>>) -> Result<()> {
+        let known = match self.shapes.get(&relation) {
+            Some(Some(known)) => known.clone(),
+            Some(None) => return self.next_index().map(|_| ()),
+            None => {
+                return Err(Fault::permanent(format!(
+                    "the replication stream brought a change of relation {relation} before its shape"
+                )));
+            }
+        };
+        let content = change.map_or(Content::Truncate, |change| Content::Change(&change.row));
+        self.log(&known, &content)
+    }
+
+    /// The place of the next change in the running transaction; `None` if that is logged already.
+    fn next_index(&mut self) -> Result<Option<(Transaction, u64)>> {
         let Some(running) = &mut self.running else {
             return Err(Fault::permanent(
                 "the replication stream brought a change outside of a transaction",
@@ -337,35 +462,34 @@ impl Intake {
         };
         let index = running.next_index;
         running.next_index += 1;
-        if running.already_logged {
+        Ok((!running.already_logged).then_some((running.transaction, index)))
+    }
+
+    /// Adds an event to the batch.
+    fn log(&mut self, known: &Known, content: &Content<'_>) -> Result<()> {
+        let Some((transaction, index)) = self.next_index()? else {
             return Ok(());
-        }
-        let Known { shape, history } = match self.shapes.get(&relation) {
-            Some(Some(known)) => known,
-            Some(None) => return Ok(()),
-            None => {
-                return Err(Fault::permanent(format!(
-                    "the replication stream brought a change of relation {relation} before its shape"
-                )));
-            }
         };
-        let last = match change {
-            Some(change) if history.is_some() => self
+        let Known { shape, history } = known;
+        let last = match content {
+            Content::Change(row) if history.is_some() => self
                 .drafter
-                .recalled_id(shape, &change.row)
+                .recalled_id(shape, row)
                 .map_err(misfit)?
                 .and_then(|id| self.recall.get(&shape.resource, id))
                 .flatten(),
             _ => None,
         };
         let last = last.and_then(|record| Fields::read(record));
-        let draft = match change {
-            Some(change) => self
-                .drafter
-                .draft(shape, &change.row, last.as_ref())
-                .map_err(misfit)?,
-            None => Draft::truncated(),
+        let draft = match content {
+            Content::Change(row) => self.drafter.draft(shape, row, last.as_ref()),
+            Content::Snapshot(row) => {
+                let draft = self.drafter.draft(shape, row, None);
+                draft.map(Draft::as_snapshot)
+            }
+            Content::Truncate => Ok(Draft::truncated()),
         };
+        let draft = draft.map_err(misfit)?;
         let remembered = match (history, draft.resource_id) {
             (Some(_), Some(id)) => Some((text(id), draft.live_record().map(text))),
             _ => None,
@@ -374,17 +498,10 @@ impl Intake {
             commit_lsn,
             commit_time,
             ..
-        } = running.transaction;
+        } = transaction;
         let event_id = self.ids.id(commit_time, commit_lsn, index);
         self.batch
-            .push(
-                &running.transaction,
-                index,
-                event_id,
-                shape,
-                &draft,
-                self.keep,
-            )
+            .push(&transaction, index, event_id, shape, &draft, self.keep)
             .map_err(|error| {
                 Fault::permanent(format!(
                     "a row of {}.{} cannot be logged",

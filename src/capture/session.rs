@@ -9,10 +9,11 @@ use bytestring::ByteString;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::backfill::Handover;
 use super::histories::{KnownHistories, note_published};
 use super::resume::{self, Resume};
 use super::{idle, intake::Intake, pace::Pace};
-use crate::event::{Capture, EventIds};
+use crate::event::Capture;
 use crate::event_log::history::LastEvent;
 use crate::event_log::{Checkpoint, Chunk, Durable, Link, LogSettings, Tail, Writer, migrate};
 use crate::fault::{Fault, Result};
@@ -76,6 +77,8 @@ pub struct Capturer {
     pub standing: tokio::sync::watch::Sender<Standing>,
     /// The epoch, once the log was claimed.
     pub epoch: Option<i64>,
+    /// Where chunks of backfills come from.
+    pub handover: Arc<Handover>,
 }
 
 /// What the writer does now. It owns the writer and gives it back.
@@ -109,19 +112,13 @@ impl Capturer {
         let notes = Link::new(&self.log.target, "rowhook notes");
         let histories = KnownHistories::new(noted, notes, publication);
         let writer = Writer::open(log, &checkpoint, self.log.segment_size).await?;
-        let ids = EventIds::new(
-            &checkpoint.system_identifier,
-            checkpoint.timeline,
-            &checkpoint.database,
-        );
         let intake = Intake::new(
             Arc::clone(&self.capture),
             control.clone(),
-            ids,
-            checkpoint.commit_lsn,
-            checkpoint.next_sequence_id,
+            &checkpoint,
             self.keep,
             histories,
+            Arc::clone(&self.handover),
         );
         self.tail
             .publish(Vec::new(), 0, checkpoint.next_sequence_id - 1);
@@ -432,10 +429,15 @@ impl Session<'_> {
         // What went in parts is not whole in memory; readers take it from the log.
         let whole = !std::mem::take(&mut self.partial);
         let events = if whole { chunk.events() } else { Vec::new() };
-        self.capturer
-            .tail
-            .publish(events, chunk.bytes(), chunk.last_sequence_id());
+        if chunk.count > 0 || !whole {
+            self.capturer
+                .tail
+                .publish(events, chunk.bytes(), chunk.last_sequence_id());
+        }
         self.capturer.metrics.logged(chunk.commit_time());
+        for progress in &chunk.progress {
+            self.capturer.handover.logged(&progress.chunk);
+        }
     }
 
     fn acknowledge(&mut self, durable: Durable) {

@@ -24,11 +24,20 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
+    /// The same row as a backfill found it.
+    #[must_use]
+    pub fn as_snapshot(self) -> Self {
+        Self {
+            action: Action::Snapshot,
+            ..self
+        }
+    }
+
     /// The row as it stands after the change; `None` where it is gone.
     #[must_use]
     pub fn live_record(&self) -> Option<&'a [u8]> {
         match self.action {
-            Action::Created | Action::Updated => self.record,
+            Action::Created | Action::Updated | Action::Snapshot => self.record,
             Action::Deleted | Action::Truncated | Action::Noted => None,
         }
     }

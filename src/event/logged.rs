@@ -16,6 +16,8 @@ pub enum Action {
     Updated,
     /// A row was deleted.
     Deleted,
+    /// A row as it was found by a backfill.
+    Snapshot,
     /// The table was emptied by TRUNCATE.
     Truncated,
     /// rowhook itself has something to say (`rowhook.gap`).
@@ -30,6 +32,7 @@ impl Action {
             Self::Created => "created",
             Self::Updated => "updated",
             Self::Deleted => "deleted",
+            Self::Snapshot => "snapshot",
             Self::Truncated => "truncated",
             Self::Noted => "noted",
         }
@@ -42,6 +45,7 @@ impl Action {
             "created" => Self::Created,
             "updated" => Self::Updated,
             "deleted" => Self::Deleted,
+            "snapshot" => Self::Snapshot,
             "truncated" => Self::Truncated,
             _ => Self::Noted,
         }

@@ -20,7 +20,7 @@ pub struct Shape {
     pub recalls: bool,
     pub(super) columns: Vec<Column>,
     pub(super) key: Vec<usize>,
-    types: [Arc<str>; 4],
+    types: [Arc<str>; 5],
 }
 
 #[derive(Debug)]
@@ -78,6 +78,7 @@ impl Shape {
                 Action::Updated,
                 Action::Deleted,
                 Action::Truncated,
+                Action::Snapshot,
             ]
             .map(event_type),
             schema: Arc::from(relation.schema.as_str()),
@@ -92,12 +93,13 @@ impl Shape {
     /// `posts.updated`.
     #[must_use]
     pub fn event_type(&self, action: Action) -> &Arc<str> {
-        let [created, updated, deleted, truncated] = &self.types;
+        let [created, updated, deleted, truncated, snapshot] = &self.types;
         match action {
             Action::Created | Action::Noted => created,
             Action::Updated => updated,
             Action::Deleted => deleted,
             Action::Truncated => truncated,
+            Action::Snapshot => snapshot,
         }
     }
 

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use uuid::Uuid;
 
+use super::backfills::Progress;
 use super::copy::{self, Parts, Place, Span, ValueTooLong};
 use crate::event::{Action, Draft, Event, OldRow, Origin, Shape, unix_micros};
 use crate::wal::Lsn;
@@ -53,6 +54,8 @@ pub struct Batch {
     end: Option<TransactionEnd>,
     /// Whether rows follow that end: the batch stops in the middle of a transaction.
     open: bool,
+    /// What its rows add to backfills.
+    progress: Vec<Progress>,
 }
 
 /// What is needed to give a logged event to readers without reading it back.
@@ -74,6 +77,8 @@ pub struct Chunk {
     /// Sequence id behind the last row.
     pub(super) next_sequence_id: i64,
     pub(super) end: End,
+    /// What is committed with it, beside its rows.
+    pub progress: Vec<Progress>,
     marks: Vec<Mark>,
 }
 
@@ -88,7 +93,14 @@ impl Batch {
             count: 0,
             end: None,
             open: false,
+            progress: Vec::new(),
         }
+    }
+
+    /// Notes what the running transaction adds to a backfill; committed with it.
+    pub fn progress(&mut self, progress: Progress) {
+        self.progress.push(progress);
+        self.open = true;
     }
 
     /// Adds one event and gives it the next sequence id. `keep`: readers will want it from memory.
@@ -148,7 +160,7 @@ impl Batch {
     /// Whether there is nothing to log and nothing to acknowledge.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.count == 0 && self.end.is_none()
+        !self.has_content() && self.end.is_none()
     }
 
     /// Sequence id of the next event.
@@ -157,10 +169,10 @@ impl Batch {
         self.next_sequence_id
     }
 
-    /// Whether it holds events.
+    /// Whether it holds anything to commit.
     #[must_use]
-    pub fn has_events(&self) -> bool {
-        self.count > 0
+    pub fn has_content(&self) -> bool {
+        self.count > 0 || !self.progress.is_empty()
     }
 
     /// Whether it ends where a transaction ends.
@@ -171,10 +183,14 @@ impl Batch {
 
     /// Takes what has gathered and leaves an empty batch that goes on behind it.
     pub fn take(&mut self) -> Chunk {
-        let next = Self {
+        let mut next = Self {
             open: self.open,
             ..Self::new(self.next_sequence_id)
         };
+        if self.open {
+            // Only the end of its transaction commits it.
+            next.progress = std::mem::take(&mut self.progress);
+        }
         let full = std::mem::replace(self, next);
         Chunk {
             rows: full.rows.freeze(),
@@ -184,6 +200,7 @@ impl Batch {
                 Some(end) if !full.open => End::Transaction(end),
                 _ => End::Open,
             },
+            progress: full.progress,
             marks: full.marks,
         }
     }
@@ -198,6 +215,7 @@ impl Chunk {
             count: 0,
             next_sequence_id: 0,
             end: End::Position(position),
+            progress: Vec::new(),
             marks: Vec::new(),
         }
     }

@@ -10,6 +10,7 @@ use futures_util::SinkExt;
 use jiff::Timestamp;
 use tokio_postgres::{CopyInSink, Statement};
 
+use super::backfills::{self, Progress};
 use super::batch::{Chunk, End, TransactionEnd};
 use super::checkpoint::{Checkpoint, Durable, to_pg};
 use super::copy::{COPY_EVENTS, HEADER, TRAILER};
@@ -105,9 +106,7 @@ impl Writer {
             within(self.send(chunk)).await?;
         }
         match chunk.end {
-            End::Transaction(end) => within(self.commit(end, chunk.next_sequence_id))
-                .await
-                .map(Some),
+            End::Transaction(end) => within(self.commit(end, chunk)).await.map(Some),
             End::Position(position) => within(self.skip_to(position)).await.map(Some),
             End::Open => Ok(None),
         }
@@ -137,9 +136,12 @@ impl Writer {
         Ok(())
     }
 
-    async fn commit(&mut self, end: TransactionEnd, next_sequence_id: i64) -> Result<Durable> {
+    async fn commit(&mut self, end: TransactionEnd, chunk: &Chunk) -> Result<Durable> {
         let fault = |error| sql_fault("cannot commit to the log", error);
         self.commit_lsn = end.commit_lsn;
+        if !chunk.progress.is_empty() {
+            self.note(&chunk.progress).await?;
+        }
         let Some(mut sink) = self.copying.take() else {
             return self.skip_to(end.end_lsn).await;
         };
@@ -147,7 +149,7 @@ impl Writer {
             .await
             .map_err(fault)?;
         let finish = async { sink.as_mut().finish().await.map_err(fault) };
-        let advance = self.advance(end.end_lsn, next_sequence_id, Some(end.commit_time));
+        let advance = self.advance(end.end_lsn, chunk.next_sequence_id, Some(end.commit_time));
         let commit = async { self.connection.batch_execute("commit").await.map_err(fault) };
         // All three travel together. If one of the first two fails, the transaction is aborted and
         // the commit is a rollback; the first error is the one that is reported.
@@ -155,8 +157,25 @@ impl Writer {
         finished?;
         advanced?;
         committed?;
-        self.next_sequence_id = next_sequence_id;
+        self.next_sequence_id = chunk.next_sequence_id;
         Ok(Durable::committed(end.end_lsn))
+    }
+
+    /// Notes what the chunk adds to backfills, in its transaction; begins one where it has no rows.
+    async fn note(&mut self, progress: &[Progress]) -> Result<()> {
+        let fault = |error| sql_fault("cannot note a backfill's progress", error);
+        if !self.end_copy().await? {
+            self.connection
+                .batch_execute("begin")
+                .await
+                .map_err(fault)?;
+        }
+        for progress in progress {
+            backfills::advance(&self.connection, progress)
+                .await
+                .map_err(fault)?;
+        }
+        self.begin_copy().await
     }
 
     async fn advance(

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::commands::{check, config, events, run, setup, status, teardown, webhooks};
+use super::commands::{backfill, check, config, events, run, setup, status, teardown, webhooks};
 use super::settings;
 use crate::fault::{Fault, Result};
 
@@ -41,6 +41,8 @@ enum Command {
     /// Reads the event log.
     #[command(subcommand)]
     Events(Events),
+    /// Logs the rows that a table already has as `….snapshot` events, while the daemon runs.
+    Backfill(Backfill),
     /// Lists, tests, pauses and resumes webhooks.
     #[command(subcommand)]
     Webhooks(Webhooks),
@@ -77,6 +79,32 @@ pub struct Teardown {
     /// Does not ask.
     #[arg(long)]
     pub yes: bool,
+}
+
+/// `rowhook backfill`
+#[derive(Debug, Clone, Args)]
+pub struct Backfill {
+    /// The table, as schema.table. Without one, lists the backfills.
+    #[arg(required_if_eq_any([("cancel", "true"), ("from_start", "true"), ("detach", "true")]))]
+    pub table: Option<String>,
+    /// Rows per second at the most.
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(i32).range(1..))]
+    pub rate: Option<i32>,
+    /// Rows that are read at once at the most.
+    #[arg(long, value_name = "ROWS", default_value_t = 10_000, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
+    pub chunk_rows: i32,
+    /// Begins anew where an earlier one failed or was cancelled; else it goes on behind its last row.
+    #[arg(long)]
+    pub from_start: bool,
+    /// Ends the table's backfill; what is logged stays.
+    #[arg(long, conflicts_with_all = ["from_start", "detach", "rate"])]
+    pub cancel: bool,
+    /// Returns at once; the daemon goes on.
+    #[arg(long)]
+    pub detach: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -182,6 +210,9 @@ impl Cli {
                     }
                     Events::Tail(list) => block_on(events::tail(&settings, &list)),
                 }
+            }
+            Command::Backfill(options) => {
+                block_on(backfill::backfill(&settings::load(&path)?, &options))
             }
             Command::Webhooks(command) => {
                 let settings = settings::load(&path)?;

@@ -148,7 +148,7 @@ impl GatedSession {
     /// By the server's SQLSTATE; a slot in use by another session is transient.
     pub async fn start(mut self) -> Result<Stream> {
         let sql = format!(
-            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names '{}')",
+            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names '{}', messages 'true')",
             quote(&self.source.slot),
             // The server splits the value like a list of identifiers, and folds what is not quoted.
             quote(&self.source.publication).replace('\'', "''"),

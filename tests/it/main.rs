@@ -32,6 +32,7 @@ mod served;
 mod harness;
 mod capture;
 mod previous;
+mod backfill;
 mod crash;
 mod delivery;
 mod endpoints;

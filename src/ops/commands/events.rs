@@ -191,7 +191,9 @@ fn side_by_side(event: &Event) -> Result<()> {
     for Member { key, value } in record.iter() {
         let old = previous.get(key).map(|old| old.value);
         let (mark, old, new) = match (event.action, old) {
-            (Action::Created | Action::Truncated | Action::Noted, _) => ("+", "", *value),
+            (Action::Created | Action::Snapshot | Action::Truncated | Action::Noted, _) => {
+                ("+", "", *value)
+            }
             (Action::Deleted, _) => ("-", *value, ""),
             (Action::Updated, Some(old)) => ("*", old, *value),
             (Action::Updated, None) if event.old_row == OldRow::Full => ("", *value, *value),

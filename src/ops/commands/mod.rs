@@ -1,5 +1,6 @@
 //! One command, one file.
 
+pub mod backfill;
 pub mod check;
 pub mod config;
 pub mod events;

@@ -3,8 +3,8 @@
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 
-use super::print;
-use crate::event_log::{Checkpoint, migrate};
+use super::{backfill, print};
+use crate::event_log::{Checkpoint, backfills, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Output;
 use crate::ops::settings::Settings;
@@ -42,10 +42,30 @@ pub async fn status(settings: &Settings, output: Output) -> Result<()> {
         "epoch": checkpoint.as_ref().map(|checkpoint| checkpoint.epoch),
     });
     let webhooks = webhooks(&log, settings).await?;
+    let backfills = backfills::list(&log).await?;
+    let open: Vec<_> = backfills.iter().filter(|it| it.state.is_open()).collect();
     if output.json {
-        return print::json(&json!({ "capture": capture, "webhooks": webhooks }));
+        let backfills: Vec<Value> = open.iter().map(|it| backfill::as_json(it)).collect();
+        return print::json(
+            &json!({ "capture": capture, "webhooks": webhooks, "backfills": backfills }),
+        );
     }
-    show(&capture, &webhooks)
+    show(&capture, &webhooks)?;
+    for backfill in open {
+        print::line(format!(
+            "\nbackfill of {}: {} ({} events{})",
+            backfill.label(),
+            backfill
+                .reason
+                .as_deref()
+                .unwrap_or(backfill.state.as_str()),
+            backfill.rows_logged,
+            backfill
+                .rows_expected
+                .map_or_else(String::new, |rows| format!(" of about {rows}"))
+        ))?;
+    }
+    Ok(())
 }
 
 fn slot_state(slot: Option<&slot::Slot>) -> String {

@@ -10,7 +10,7 @@ pub(super) fn write(json: &mut Json, event: &Event) {
     let record = event.record.as_deref();
     json.open();
     match event.action {
-        Action::Created => created(json, record),
+        Action::Created | Action::Snapshot => created(json, record),
         Action::Updated => updated(json, record, old_values(event)),
         Action::Deleted => deleted(json, record),
         Action::Truncated | Action::Noted => {
