@@ -1,9 +1,11 @@
 //! A row change becomes the content of an event, in buffers that are used again for the next one.
 
-use super::json::write_value;
+use super::json::{Reading, write_value};
+use super::long_id;
 use super::shape::{Column, Shape, Treatment};
 use super::{Action, OldRow, Redaction};
 use crate::decode::{Before, Field, RowChange, Tuple};
+use crate::wal::readable;
 
 /// What a row change says: everything of an event that does not depend on its place in the log.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub struct Draft<'a> {
     pub old_row: OldRow,
     /// Places of the columns that `record` should hold and the stream did not carry.
     pub unknown: &'a [usize],
+    /// Places of the columns of which a value in `record` or `previous` stands as text, because it
+    /// could not be read as its type.
+    pub as_text: &'a [usize],
 }
 
 impl Draft<'static> {
@@ -34,6 +39,7 @@ impl Draft<'static> {
             previous: None,
             old_row: OldRow::Absent,
             unknown: &[],
+            as_text: &[],
         }
     }
 }
@@ -54,7 +60,11 @@ pub struct Drafter {
     previous: Vec<u8>,
     resource_id: Vec<u8>,
     unknown: Vec<usize>,
+    as_text: Vec<usize>,
 }
+
+/// Room that a buffer keeps from one row to the next.
+const KEPT_BYTES: usize = 1 << 20;
 
 impl Drafter {
     /// Turns one row change into a draft.
@@ -62,10 +72,12 @@ impl Drafter {
     /// # Errors
     /// If the row does not have the shape's columns.
     pub fn draft(&mut self, shape: &Shape, row: &RowChange<'_>) -> Result<Draft<'_>, MisfitRow> {
-        self.record.clear();
-        self.previous.clear();
-        self.resource_id.clear();
+        for buffer in [&mut self.record, &mut self.previous, &mut self.resource_id] {
+            buffer.clear();
+            buffer.shrink_to(KEPT_BYTES);
+        }
         self.unknown.clear();
+        self.as_text.clear();
         match *row {
             RowChange::Insert(after) => {
                 let keyed = self.key(shape, &after)?;
@@ -128,7 +140,8 @@ impl Drafter {
     fn row(&mut self, shape: &Shape, row: &Tuple<'_>) {
         self.record.push(b'{');
         for (index, (column, field)) in shape.columns.iter().zip(row.fields()).enumerate() {
-            if !write_field(&mut self.record, column, field)
+            let as_text = &mut self.as_text;
+            if !write_field(&mut self.record, as_text, (index, column), field)
                 && column.treatment != Treatment::Exclude
             {
                 self.unknown.push(index);
@@ -148,7 +161,8 @@ impl Drafter {
             .enumerate()
         {
             let field = if new == Field::Unchanged { old } else { new };
-            if !write_field(&mut self.record, column, field)
+            let as_text = &mut self.as_text;
+            if !write_field(&mut self.record, as_text, (index, column), field)
                 && column.treatment != Treatment::Exclude
             {
                 self.unknown.push(index);
@@ -161,7 +175,9 @@ impl Drafter {
     fn key_row(&mut self, shape: &Shape, row: &Tuple<'_>) {
         self.record.push(b'{');
         for (index, (column, field)) in shape.columns.iter().zip(row.fields()).enumerate() {
-            let written = column.in_identity && write_field(&mut self.record, column, field);
+            let as_text = &mut self.as_text;
+            let written = column.in_identity
+                && write_field(&mut self.record, as_text, (index, column), field);
             if !written && column.treatment != Treatment::Exclude {
                 self.unknown.push(index);
             }
@@ -178,14 +194,16 @@ impl Drafter {
         carried: impl Fn(&Column) -> bool,
     ) {
         self.previous.push(b'{');
-        for ((column, old), new) in shape
+        for (index, ((column, old), new)) in shape
             .columns
             .iter()
             .zip(before.fields())
             .zip(after.fields())
+            .enumerate()
         {
             if carried(column) && new != Field::Unchanged && new != old {
-                write_field(&mut self.previous, column, old);
+                let as_text = &mut self.as_text;
+                write_field(&mut self.previous, as_text, (index, column), old);
             }
         }
         self.previous.push(b'}');
@@ -201,17 +219,14 @@ impl Drafter {
             let Some(Field::Text(text)) = row.fields().nth(*column) else {
                 continue;
             };
+            let text = readable(text);
             if shape.key.len() == 1 {
-                self.resource_id.extend_from_slice(text);
+                self.resource_id.extend_from_slice(text.as_bytes());
             } else {
-                append_key_part(&mut self.resource_id, text);
+                append_key_part(&mut self.resource_id, text.as_bytes());
             }
         }
-        if std::str::from_utf8(&self.resource_id).is_err() {
-            self.resource_id = String::from_utf8_lossy(&self.resource_id)
-                .into_owned()
-                .into_bytes();
-        }
+        long_id::shorten(&mut self.resource_id);
         Ok(!shape.key.is_empty())
     }
 
@@ -235,6 +250,7 @@ impl Drafter {
             previous: previous.then_some(self.previous.as_slice()),
             old_row,
             unknown: &self.unknown,
+            as_text: &self.as_text,
         }
     }
 }
@@ -251,8 +267,14 @@ fn append_key_part(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Appends `"name":value`, with a comma before it where one is due. `false` if there is nothing to
-/// write: the column is excluded or its value unknown.
-fn write_field(out: &mut Vec<u8>, column: &Column, field: Field<'_>) -> bool {
+/// write: the column is excluded or its value unknown. Notes in `as_text` a value that could not be
+/// read as its type.
+fn write_field(
+    out: &mut Vec<u8>,
+    as_text: &mut Vec<usize>,
+    (index, column): (usize, &Column),
+    field: Field<'_>,
+) -> bool {
     let text = match (column.treatment, field) {
         (Treatment::Exclude, _) | (_, Field::Unchanged | Field::Binary(_)) => return false,
         (_, Field::Null) => None,
@@ -265,7 +287,12 @@ fn write_field(out: &mut Vec<u8>, column: &Column, field: Field<'_>) -> bool {
     match (column.treatment, text) {
         (_, None) => out.extend_from_slice(b"null"),
         (Treatment::Redact(redaction), Some(text)) => write_redacted(out, redaction, text),
-        (_, Some(text)) => write_value(out, &column.kind, text),
+        (_, Some(text)) => {
+            if write_value(out, &column.kind, text) == Reading::AsText && !as_text.contains(&index)
+            {
+                as_text.push(index);
+            }
+        }
     }
     true
 }

@@ -1,6 +1,7 @@
 //! What the stream does not say about a relation and the source's catalogs do: its key and the
 //! nature of types that are not built in.
 
+use super::text::{Name, plain};
 use super::{Connection, server_error::sql_fault};
 use crate::fault::Result;
 
@@ -49,14 +50,15 @@ fn read_type(row: &tokio_postgres::Row) -> Result<TypeEntry, tokio_postgres::Err
     let oid: u32 = row.try_get(0)?;
     let (base, element): (u32, u32) = (row.try_get(1)?, row.try_get(2)?);
     let delimiter: String = row.try_get(3)?;
-    let (names, types): (Vec<String>, Vec<u32>) = (row.try_get(4)?, row.try_get(5)?);
+    let names: Option<Vec<Name>> = row.try_get(4)?;
+    let types: Vec<u32> = row.try_get(5)?;
     let hstore: bool = row.try_get(6)?;
     let nature = if base != 0 {
         Nature::Domain(base)
     } else if element != 0 {
         Nature::Array(element, delimiter.bytes().next().unwrap_or(b','))
-    } else if !names.is_empty() {
-        Nature::Composite(names.into_iter().zip(types).collect())
+    } else if let Some(names) = names {
+        Nature::Composite(plain(names).into_iter().zip(types).collect())
     } else if hstore {
         Nature::Hstore
     } else {
@@ -76,6 +78,7 @@ pub async fn primary_key(connection: &Connection, relation: u32) -> Result<Vec<S
         .await
         .map_err(|error| sql_fault(what, error))?;
     rows.iter()
-        .map(|row| row.try_get(0).map_err(|error| sql_fault(what, error)))
+        .map(|row| row.try_get(0).map(|Name(name)| name))
+        .map(|name| name.map_err(|error| sql_fault(what, error)))
         .collect()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::text::{Name, plain};
 use super::{Connection, server_error::sql_fault};
 use crate::fault::Result;
 
@@ -79,17 +80,19 @@ fn read_table(row: &tokio_postgres::Row) -> Result<Table, tokio_postgres::Error>
             .next()
             .unwrap_or(' '))
     };
+    let name = |index: usize| row.try_get(index).map(|Name(name)| name);
+    let names = |index: usize| row.try_get(index).map(plain);
     Ok(Table {
         oid: row.try_get(0)?,
-        schema: row.try_get(1)?,
-        name: row.try_get(2)?,
+        schema: name(1)?,
+        name: name(2)?,
         kind: letter(3)?,
         persistence: letter(4)?,
         identity: letter(5)?,
         partition: row.try_get(6)?,
-        primary_key: row.try_get(7)?,
-        identity_key: row.try_get(8)?,
-        columns: row.try_get(9)?,
+        primary_key: names(7)?,
+        identity_key: names(8)?,
+        columns: names(9)?,
         published: row.try_get(10)?,
         owned: row.try_get(11)?,
     })
