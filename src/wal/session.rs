@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::command::command_rows;
 use super::login::log_in;
 use super::publication::quote;
-use super::server_error::{refusal, session_fault};
+use super::server_error::{refusal, session_fault, stream_refusal};
 use super::transport::Transport;
 use super::{Lsn, Source};
 use crate::fault::{Fault, Result};
@@ -305,7 +305,7 @@ impl Stream {
         let target = &self.source.target;
         match message.tag {
             b'd' => {}
-            b'E' => return Err(refusal(target, &message.payload)),
+            b'E' => return Err(stream_refusal(target, &message.payload)),
             b'c' => {
                 return Err(Fault::transient(format!(
                     "the server ended the replication stream of {}",
