@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attributes::Attributes;
 use crate::decode::{Change, Message, Relation, decode};
 use crate::event::{Capture, Draft, Drafter, EventIds, Shape, TypeCatalog};
 use crate::event_log::{Batch, Transaction, TransactionEnd};
@@ -19,6 +20,7 @@ pub(super) struct Intake {
     /// For what the stream does not say about a relation.
     catalogs: Connection,
     types: TypeCatalog,
+    attributes: Attributes,
     /// By relation; `None` for one that is not captured.
     shapes: HashMap<u32, Option<Arc<Shape>>>,
     ids: EventIds,
@@ -53,6 +55,7 @@ impl Intake {
             capture,
             catalogs,
             types: TypeCatalog::default(),
+            attributes: Attributes::default(),
             shapes: HashMap::new(),
             ids,
             drafter: Drafter::default(),
@@ -136,7 +139,10 @@ impl Intake {
                 return Ok(true);
             }
             Message::Relation(relation) => self.relation(&relation).await?,
-            Message::Change(change) => self.change(&change)?,
+            Message::Change(change) => {
+                self.follow_types(change.relation).await?;
+                self.change(&change)?;
+            }
             Message::Truncate { relations, .. } => {
                 relations
                     .into_iter()
@@ -163,11 +169,27 @@ impl Intake {
             self.types
                 .learn(in_time(catalog::types(&self.catalogs, &unknown)).await?);
         }
+        self.attributes.note(relation, &self.types);
+        self.shape(relation).await
+    }
+
+    async fn shape(&mut self, relation: &Relation) -> Result<()> {
         let primary_key = in_time(catalog::primary_key(&self.catalogs, relation.oid)).await?;
         let rule = self.capture.rule(&relation.schema, &relation.name);
         let shape = Shape::new(relation, rule, &primary_key, &self.types);
         self.shapes.insert(relation.oid, Some(Arc::new(shape)));
         Ok(())
+    }
+
+    async fn follow_types(&mut self, relation: u32) -> Result<()> {
+        let (attributes, running) = (&mut self.attributes, self.running.as_ref());
+        let commit_time = running.map(|running| running.transaction.commit_time);
+        let outdated = commit_time.and_then(|time| attributes.outdated(relation, time));
+        let Some(outdated) = outdated.cloned() else {
+            return Ok(());
+        };
+        in_time(attributes.refresh(relation, &self.catalogs, &mut self.types)).await?;
+        self.shape(&outdated).await
     }
 
     fn change(&mut self, change: &Change<'_>) -> Result<()> {

@@ -80,7 +80,7 @@ impl Drafter {
         self.as_text.clear();
         match *row {
             RowChange::Insert(after) => {
-                let keyed = self.key(shape, &after)?;
+                let keyed = self.key(shape, &after, None)?;
                 self.row(shape, &after);
                 Ok(self.finish(Action::Created, keyed, false, OldRow::Absent))
             }
@@ -95,7 +95,11 @@ impl Drafter {
         before: Before<'_>,
         after: &Tuple<'_>,
     ) -> Result<Draft<'_>, MisfitRow> {
-        let keyed = self.key(shape, after)?;
+        let old = match &before {
+            Before::Absent => None,
+            Before::Key(row) | Before::Full(row) => Some(row),
+        };
+        let keyed = self.key(shape, after, old)?;
         match before {
             Before::Absent => {
                 self.row(shape, after);
@@ -103,13 +107,13 @@ impl Drafter {
             }
             Before::Key(before) => {
                 self.fits(shape, &before)?;
-                self.row(shape, after);
+                self.merged_row(shape, &before, after, |column| column.in_identity);
                 self.changed_fields(shape, &before, after, |column| column.in_identity);
                 Ok(self.finish(Action::Updated, keyed, true, OldRow::Key))
             }
             Before::Full(before) => {
                 self.fits(shape, &before)?;
-                self.merged_row(shape, &before, after);
+                self.merged_row(shape, &before, after, |_| true);
                 self.changed_fields(shape, &before, after, |_| true);
                 Ok(self.finish(Action::Updated, keyed, true, OldRow::Full))
             }
@@ -119,12 +123,12 @@ impl Drafter {
     fn delete(&mut self, shape: &Shape, before: Before<'_>) -> Result<Draft<'_>, MisfitRow> {
         match before {
             Before::Full(row) => {
-                let keyed = self.key(shape, &row)?;
+                let keyed = self.key(shape, &row, None)?;
                 self.row(shape, &row);
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Full))
             }
             Before::Key(row) => {
-                let keyed = self.key(shape, &row)?;
+                let keyed = self.key(shape, &row, None)?;
                 self.key_row(shape, &row);
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Key))
             }
@@ -151,7 +155,13 @@ impl Drafter {
     }
 
     /// The new row, with values that the update did not touch taken from the old one.
-    fn merged_row(&mut self, shape: &Shape, before: &Tuple<'_>, after: &Tuple<'_>) {
+    fn merged_row(
+        &mut self,
+        shape: &Shape,
+        before: &Tuple<'_>,
+        after: &Tuple<'_>,
+        carried: impl Fn(&Column) -> bool,
+    ) {
         self.record.push(b'{');
         for (index, ((column, old), new)) in shape
             .columns
@@ -160,7 +170,11 @@ impl Drafter {
             .zip(after.fields())
             .enumerate()
         {
-            let field = if new == Field::Unchanged { old } else { new };
+            let field = if new == Field::Unchanged && carried(column) {
+                old
+            } else {
+                new
+            };
             let as_text = &mut self.as_text;
             if !write_field(&mut self.record, as_text, (index, column), field)
                 && column.treatment != Treatment::Exclude
@@ -209,14 +223,24 @@ impl Drafter {
         self.previous.push(b'}');
     }
 
-    /// Writes the resource id; `false` where the table has no key.
-    fn key(&mut self, shape: &Shape, row: &Tuple<'_>) -> Result<bool, MisfitRow> {
+    /// Writes the resource id; `false` where the table has no key. A large key that the update did not
+    /// touch stands in the old row alone.
+    fn key(
+        &mut self,
+        shape: &Shape,
+        row: &Tuple<'_>,
+        old: Option<&Tuple<'_>>,
+    ) -> Result<bool, MisfitRow> {
         self.fits(shape, row)?;
         for (place, column) in shape.key.iter().enumerate() {
             if place > 0 {
                 self.resource_id.push(b',');
             }
-            let Some(Field::Text(text)) = row.fields().nth(*column) else {
+            let field = match row.fields().nth(*column) {
+                Some(Field::Unchanged) => old.and_then(|old| old.fields().nth(*column)),
+                field => field,
+            };
+            let Some(Field::Text(text)) = field else {
                 continue;
             };
             let text = readable(text);

@@ -53,6 +53,19 @@ impl TypeCatalog {
             .extend(entries.into_iter().map(|entry| (entry.oid, entry.nature)));
     }
 
+    /// Whether a type is made of composites, whose attributes may change while it is in use.
+    #[must_use]
+    pub fn has_attributes(&self, oid: u32) -> bool {
+        fn within(kind: &Kind) -> bool {
+            match kind {
+                Kind::Array(element, _) => within(element),
+                Kind::Composite(_) => true,
+                _ => false,
+            }
+        }
+        within(&self.kind(oid))
+    }
+
     /// How values of a type become JSON.
     #[must_use]
     pub fn kind(&self, oid: u32) -> Kind {

@@ -119,6 +119,20 @@ fn without_the_old_row_nothing_is_claimed_about_it() {
 }
 
 #[test]
+fn a_large_key_that_the_update_did_not_touch_is_taken_from_the_old_row() {
+    let shape = shape(&relation(b'd', &["*id", "title", "body"]), None);
+    insta::assert_snapshot!(
+        drafted(&shape, b'U', &[(b'K', &[Some("long"), None, None]), (b'N', &[UNCHANGED, Some("b"), UNCHANGED])]),
+        @r#"posts.updated long {"id":"long","title":"b"} previous {} old row key unknown ["body"]"#
+    );
+    let shape = self::shape(&relation(b'f', &["id", "title", "body"]), None);
+    insta::assert_snapshot!(
+        drafted(&shape, b'U', &[(b'O', &[Some("long"), None, None]), (b'N', &[UNCHANGED, Some("b"), None])]),
+        @r#"posts.updated long {"id":"long","title":"b","body":null} previous {"title":null} old row full unknown []"#
+    );
+}
+
+#[test]
 fn excluded_columns_leave_no_trace_and_redacted_ones_only_their_change() {
     let rule = ResourceRule {
         exclude: vec!["search".into()],

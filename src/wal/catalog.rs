@@ -46,6 +46,18 @@ pub async fn types(connection: &Connection, oids: &[u32]) -> Result<Vec<TypeEntr
         .collect()
 }
 
+/// The source's time, in microseconds since 1970: what is read after it knows of every change that
+/// was committed before it.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn clock(connection: &Connection) -> Result<i64> {
+    let fault = |error| sql_fault("cannot read the source's clock", error);
+    let row = connection.query_one("select pg_catalog.clock_timestamp()", &[]);
+    let now: jiff::Timestamp = row.await.map_err(fault)?.try_get(0).map_err(fault)?;
+    Ok(now.as_microsecond())
+}
+
 fn read_type(row: &tokio_postgres::Row) -> Result<TypeEntry, tokio_postgres::Error> {
     let oid: u32 = row.try_get(0)?;
     let (base, element): (u32, u32) = (row.try_get(1)?, row.try_get(2)?);

@@ -171,7 +171,11 @@ mod tests {
     #[test]
     fn what_the_server_cannot_send_is_not_asked_for_again() {
         for (state, message, permanent) in [
-            ("XX000", "invalid memory alloc request size 1258291203", true),
+            (
+                "XX000",
+                "invalid memory alloc request size 1258291203",
+                true,
+            ),
             ("XX000", "could not find block containing chunk", false),
             ("54000", "out of memory", true),
             ("22P05", "has no equivalent", true),
