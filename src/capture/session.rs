@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::resume::{self, Resume};
 use super::{idle, intake::Intake, pace::Pace};
 use crate::event::{Capture, EventIds};
-use crate::event_log::{Checkpoint, Chunk, Durable, LogSettings, Tail, Writer, migrate};
+use crate::event_log::{Checkpoint, Chunk, Durable, LogSettings, Tail, Writer, encoding, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
 use crate::wal::{
@@ -89,6 +89,7 @@ impl Capturer {
         self.metrics.capture_pulse.beat();
         let log = Connection::open(&self.log.target, "rowhook writer").await?;
         self.metrics.capture_pulse.beat();
+        encoding::fits(&control, &log).await?;
         prepare_log(&log).await?;
         let Some((stream, checkpoint)) = self.start_stream(&control, &log, stop).await? else {
             return Ok(Ended::Stopped);

@@ -6,6 +6,7 @@
 mod batch;
 mod checkpoint;
 mod copy;
+pub mod encoding;
 pub mod deliveries;
 pub mod gap;
 mod link;

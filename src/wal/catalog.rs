@@ -90,7 +90,7 @@ pub async fn primary_key(connection: &Connection, relation: u32) -> Result<Vec<S
         .await
         .map_err(|error| sql_fault(what, error))?;
     rows.iter()
-        .map(|row| row.try_get(0).map(|Name(name)| name))
+        .map(|row| row.try_get(0).map(|name: Name| name.text))
         .map(|name| name.map_err(|error| sql_fault(what, error)))
         .collect()
 }

@@ -15,6 +15,8 @@ pub struct Table {
     pub schema: String,
     /// Name.
     pub name: String,
+    /// Whether schema and name are UTF-8: others are shown with `\xHH`, and no statement can say them.
+    pub nameable: bool,
     /// `relkind`: `r` or `p`.
     pub kind: char,
     /// `relpersistence`: `p`, `u` (unlogged) or `t` (temporary).
@@ -80,12 +82,13 @@ fn read_table(row: &tokio_postgres::Row) -> Result<Table, tokio_postgres::Error>
             .next()
             .unwrap_or(' '))
     };
-    let name = |index: usize| row.try_get(index).map(|Name(name)| name);
+    let (schema, name): (Name, Name) = (row.try_get(1)?, row.try_get(2)?);
     let names = |index: usize| row.try_get(index).map(plain);
     Ok(Table {
         oid: row.try_get(0)?,
-        schema: name(1)?,
-        name: name(2)?,
+        nameable: schema.exact && name.exact,
+        schema: schema.text,
+        name: name.text,
         kind: letter(3)?,
         persistence: letter(4)?,
         identity: letter(5)?,

@@ -139,6 +139,13 @@ fn meaning(state: &str) -> (Kind, Option<&'static str>) {
                 "run `rowhook check`; it names the server setting or slot that is not as it must be",
             ),
         ),
+        "22P05" => (
+            Kind::Permanent,
+            Some(
+                "the database's encoding lacks a character of a name in the settings or of a value: change the name, \
+                 or give the log a database of its own with encoding 'UTF8' (log.url)",
+            ),
+        ),
         "0A000" => (Kind::Permanent, Some("run `rowhook check`")),
         _ => (Kind::Transient, None),
     }

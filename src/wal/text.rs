@@ -26,11 +26,19 @@ pub fn readable(text: &[u8]) -> Cow<'_, str> {
 }
 
 /// A name out of the catalogs, as [`readable`] gives it.
-pub(super) struct Name(pub(super) String);
+pub(super) struct Name {
+    pub(super) text: String,
+    /// Whether it is the name itself: no statement of ours can say one that is no UTF-8.
+    pub(super) exact: bool,
+}
 
 impl<'a> FromSql<'a> for Name {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self(readable(raw).into_owned()))
+        let text = readable(raw);
+        Ok(Self {
+            exact: matches!(text, Cow::Borrowed(_)),
+            text: text.into_owned(),
+        })
     }
 
     fn accepts(kind: &Type) -> bool {
@@ -40,7 +48,7 @@ impl<'a> FromSql<'a> for Name {
 
 /// Names out of an array.
 pub(super) fn plain(names: Vec<Name>) -> Vec<String> {
-    names.into_iter().map(|name| name.0).collect()
+    names.into_iter().map(|name| name.text).collect()
 }
 
 #[cfg(test)]
