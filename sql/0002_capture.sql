@@ -5,27 +5,49 @@ alter table rowhook.events add column as_text text[];
 comment on column rowhook.events.as_text is
   'Columns whose value stands in record or previous as text, because it could not be read as its type.';
 
+-- A json value may hold escapes that its database has no text for: \u0000, halves of surrogate pairs,
+-- characters that its encoding lacks. Postgres refuses to take such an object apart. This writes all
+-- escapes of both objects otherwise, if there are such; rowhook.as_written turns them back.
+create function rowhook.separable(p_object json, p_beside json) returns json
+language sql immutable parallel safe set search_path = pg_catalog as $$
+  select case
+    when position('\u' in p_object::text) = 0 and position('\u' in coalesce(p_beside::text, '')) = 0 then p_object
+    else regexp_replace(replace(p_object::text, '\\', '\u001arowhook:back;'),
+                        '\\u(?!001arowhook:)([0-9a-fA-F]{4})', '\\u001arowhook:\1;', 'g')::json
+  end
+$$;
+create function rowhook.as_written(p_object json) returns json
+language sql immutable parallel safe set search_path = pg_catalog as $$
+  select case
+    when position('\u001arowhook:' in p_object::text) = 0 then p_object
+    else replace(regexp_replace(p_object::text, '\\u001arowhook:([0-9a-fA-F]{4});', '\\u\1', 'g'),
+                 '\u001arowhook:back;', '\\')::json
+  end
+$$;
+
+create function rowhook.keys(p_object json) returns json
+language sql immutable parallel safe set search_path = pg_catalog as $$
+  select rowhook.as_written(coalesce(json_agg(k), '[]'))
+    from json_object_keys(rowhook.separable(p_object, null)) k
+$$;
+
 create or replace view rowhook.event_feed as
 select e.sequence_id, e.event_id, e.event_type, e.resource, e.resource_id, e.action, e.created_at,
        case
          when e.action = 'deleted' then e.record
          when e.action = 'updated' and e.old_row = 'full' then
-           (select coalesce(json_object_agg(r.key, coalesce(p.value, r.value) order by r.position), '{}')
-              from json_each(e.record) with ordinality r (key, value, position)
-              left join json_each(e.previous) p on p.key = r.key)
+           (select rowhook.as_written(coalesce(json_object_agg(r.key, coalesce(p.value, r.value) order by r.position), '{}'))
+              from json_each(rowhook.separable(e.record, e.previous)) with ordinality r (key, value, position)
+              left join json_each(rowhook.separable(e.previous, e.record)) p on p.key = r.key)
        end as old,
        case when e.action <> 'deleted' then e.record end as new,
        case
          when e.action in ('created', 'snapshot') then
-           json_build_object('added', (select coalesce(json_agg(k), '[]') from json_object_keys(e.record) k),
-                             'updated', '[]'::json, 'removed', '[]'::json)
+           json_build_object('added', rowhook.keys(e.record), 'updated', '[]'::json, 'removed', '[]'::json)
          when e.action = 'deleted' then
-           json_build_object('added', '[]'::json, 'updated', '[]'::json,
-                             'removed', (select coalesce(json_agg(k), '[]') from json_object_keys(e.record) k))
+           json_build_object('added', '[]'::json, 'updated', '[]'::json, 'removed', rowhook.keys(e.record))
          when e.action = 'updated' and e.old_row = 'full' then
-           json_build_object('added', '[]'::json,
-                             'updated', (select coalesce(json_agg(k), '[]') from json_object_keys(e.previous) k),
-                             'removed', '[]'::json)
+           json_build_object('added', '[]'::json, 'updated', rowhook.keys(e.previous), 'removed', '[]'::json)
        end as changes,
        e.previous, e.context, e.old_row, e.unknown, e.table_schema, e.table_name, e.xid, e.commit_lsn, e.commit_index,
        e.as_text

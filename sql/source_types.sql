@@ -1,5 +1,5 @@
 -- The types $1 and all types that they are made of: oid, domain base, array element, delimiter,
--- names and types of a composite's attributes, whether it is hstore.
+-- names (null if it is no composite) and types of a composite's attributes, whether it is hstore.
 with recursive needed (oid) as (
   select unnest($1::oid[])
   union
@@ -19,7 +19,7 @@ select t.oid,
        t.typbasetype,
        case when t.typcategory = 'A' and t.typtype = 'b' then t.typelem else 0 end,
        coalesce(e.typdelim, ',')::text,
-       coalesce(c.names, '{}'),
+       case when t.typtype = 'c' then coalesce(c.names, '{}') end,
        coalesce(c.types, '{}'),
        t.typname = 'hstore'
          and exists (select from pg_catalog.pg_cast k where k.castsource = t.oid and k.casttarget = 'json'::regtype)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::attributes::Attributes;
 use super::backfill::{self, Handover, Window, key_of};
 use super::histories::KnownHistories;
 use super::recall::{Held, Recall};
@@ -27,6 +28,7 @@ pub(super) struct Intake {
     /// For what the stream does not say about a relation.
     catalogs: Connection,
     types: TypeCatalog,
+    attributes: Attributes,
     /// By relation; `None` for one that is not captured.
     shapes: HashMap<u32, Option<Known>>,
     /// As the stream has described them.
@@ -100,6 +102,7 @@ impl Intake {
             capture,
             catalogs,
             types: TypeCatalog::default(),
+            attributes: Attributes::default(),
             shapes: HashMap::new(),
             relations: HashMap::new(),
             histories,
@@ -281,6 +284,7 @@ impl Intake {
             }
             Message::Relation(relation) => self.relation(&relation).await?,
             Message::Change(change) => {
+                self.follow_types(change.relation).await?;
                 if self.lacks_now(&change)? {
                     return Ok(Step::Lacks);
                 }
@@ -323,7 +327,9 @@ impl Intake {
             window.shape(relation);
         }
         let known = if self.capture.includes(&relation.schema, &relation.name) {
-            Some(self.known(relation).await?)
+            let known = self.known(relation).await?;
+            self.attributes.note(relation, &self.types);
+            Some(known)
         } else {
             None
         };
@@ -396,6 +402,10 @@ impl Intake {
             self.handover.void(&window.chunk);
             return Ok(());
         };
+        // The types of now, as the rows are of now.
+        let types: Vec<u32> = rows.relation.columns.iter().map(|it| it.type_oid).collect();
+        self.types
+            .learn(in_time(catalog::types(&self.catalogs, &types)).await?);
         let known = self.known(&rows.relation).await?;
         let columns = &rows.relation.columns;
         let place = |name: &String| columns.iter().position(|column| column.name == *name);
@@ -436,6 +446,19 @@ impl Intake {
             self.recall.forget(&shape.resource);
         }
         Ok(history)
+    }
+
+    async fn follow_types(&mut self, relation: u32) -> Result<()> {
+        let (attributes, running) = (&mut self.attributes, self.running.as_ref());
+        let commit_time = running.map(|running| running.transaction.commit_time);
+        let outdated = commit_time.and_then(|time| attributes.outdated(relation, time));
+        let Some(outdated) = outdated.cloned() else {
+            return Ok(());
+        };
+        in_time(attributes.refresh(relation, &self.catalogs, &mut self.types)).await?;
+        let known = self.known(&outdated).await?;
+        self.shapes.insert(relation, Some(known));
+        Ok(())
     }
 
     /// Adds the event of a row change; without one, of a TRUNCATE.

@@ -4,6 +4,7 @@
 //! appended as soon as it is complete; under load batches grow by themselves, up to a bound at which
 //! the stream is no longer read. Only what is durable is acknowledged.
 
+mod attributes;
 pub mod backfill;
 pub mod histories;
 mod idle;

@@ -15,7 +15,9 @@ use super::resume::{self, Resume};
 use super::{idle, intake::Intake, pace::Pace};
 use crate::event::Capture;
 use crate::event_log::history::LastEvent;
-use crate::event_log::{Checkpoint, Chunk, Durable, Link, LogSettings, Tail, Writer, migrate};
+use crate::event_log::{
+    Checkpoint, Chunk, Durable, Link, LogSettings, Tail, Writer, encoding, migrate,
+};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
 use crate::wal::{
@@ -103,6 +105,7 @@ impl Capturer {
         self.metrics.capture_pulse.beat();
         let log = Connection::open(&self.log.target, "rowhook writer").await?;
         self.metrics.capture_pulse.beat();
+        encoding::fits(&control, &log).await?;
         prepare_log(&log).await?;
         let Some((stream, checkpoint)) = self.start_stream(&control, &log, stop).await? else {
             return Ok(Ended::Stopped);

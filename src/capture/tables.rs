@@ -56,6 +56,12 @@ pub fn survey(tables: Vec<Table>, source: &Source, capture: &Capture) -> Result<
 
 fn obstacle(table: &Table, source: &Source, capture: &Capture) -> Option<(&'static str, String)> {
     let quoted = table.quoted();
+    if !table.nameable {
+        return Some((
+            "its name holds bytes that are no UTF-8, so no statement of ours can name it",
+            "rename the table".to_owned(),
+        ));
+    }
     if table.persistence != 'p' {
         return Some((
             "it is unlogged or temporary, so its changes are not in the WAL",
@@ -226,6 +232,7 @@ mod tests {
             columns: vec!["id".into()],
             published: false,
             owned: true,
+            nameable: true,
         }
     }
 

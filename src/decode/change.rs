@@ -33,6 +33,17 @@ pub enum Before<'a> {
     Full(Tuple<'a>),
 }
 
+impl<'a> Before<'a> {
+    /// What is carried of the old row.
+    #[must_use]
+    pub fn row(&self) -> Option<&Tuple<'a>> {
+        match self {
+            Self::Absent => None,
+            Self::Key(row) | Self::Full(row) => Some(row),
+        }
+    }
+}
+
 impl<'a> Tuple<'a> {
     /// Number of columns.
     #[must_use]

@@ -1,6 +1,7 @@
 //! Reading wire bytes: every read checks its length and names what it was reading.
 
 use super::DecodeError;
+use crate::wal::readable;
 
 /// A position in a message.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +78,7 @@ impl<'a> Cursor<'a> {
             .ok_or(DecodeError::Truncated(what))?;
         let bytes = self.take(end, what)?;
         self.u8(what)?;
-        Ok(String::from_utf8_lossy(bytes).into_owned())
+        Ok(readable(bytes).into_owned())
     }
 
     /// Refuses bytes that nothing accounts for: they would mean that the rest was misread.

@@ -22,6 +22,7 @@ fn event(sequence_id: i64, resource_id: &str) -> Event {
         context: None,
         old_row: OldRow::Full,
         unknown: Vec::new(),
+        as_text: Vec::new(),
         origin: Origin {
             schema: "".into(),
             table: "".into(),

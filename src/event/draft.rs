@@ -1,9 +1,11 @@
 //! A row change becomes the content of an event, in buffers that are used again for the next one.
 
-use super::json::write_value;
+use super::json::{Reading, write_value};
+use super::long_id;
 use super::shape::{Column, Shape, Treatment};
 use super::{Action, Fields, OldRow, Redaction};
 use crate::decode::{Before, Field, RowChange, Tuple};
+use crate::wal::readable;
 
 /// What a row change says: everything of an event that does not depend on its place in the log.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +23,9 @@ pub struct Draft<'a> {
     pub old_row: OldRow,
     /// Places of the columns that `record` should hold and the stream did not carry.
     pub unknown: &'a [usize],
+    /// Places of the columns of which a value in `record` or `previous` stands as text, because it
+    /// could not be read as its type.
+    pub as_text: &'a [usize],
 }
 
 impl<'a> Draft<'a> {
@@ -54,6 +59,7 @@ impl Draft<'static> {
             previous: None,
             old_row: OldRow::Absent,
             unknown: &[],
+            as_text: &[],
         }
     }
 }
@@ -74,7 +80,11 @@ pub struct Drafter {
     pub(super) previous: Vec<u8>,
     resource_id: Vec<u8>,
     pub(super) unknown: Vec<usize>,
+    pub(super) as_text: Vec<usize>,
 }
+
+/// Room that a buffer keeps from one row to the next.
+const KEPT_BYTES: usize = 1 << 20;
 
 impl Drafter {
     /// Turns one row change into a draft. `last` is the record of the row's last event, where the
@@ -88,18 +98,20 @@ impl Drafter {
         row: &RowChange<'_>,
         last: Option<&Fields<'_>>,
     ) -> Result<Draft<'_>, MisfitRow> {
-        self.record.clear();
-        self.previous.clear();
-        self.resource_id.clear();
+        for buffer in [&mut self.record, &mut self.previous, &mut self.resource_id] {
+            buffer.clear();
+            buffer.shrink_to(KEPT_BYTES);
+        }
         self.unknown.clear();
+        self.as_text.clear();
         match (*row, last) {
-            (RowChange::Update { after, .. }, Some(last)) if !row.carries_old_row() => {
-                let keyed = self.key(shape, &after)?;
+            (RowChange::Update { before, after }, Some(last)) if !row.carries_old_row() => {
+                let keyed = self.key(shape, &after, before.row())?;
                 let old_row = self.recalled_update(shape, &after, last);
                 Ok(self.finish(Action::Updated, keyed, true, old_row))
             }
             (RowChange::Delete(Before::Key(key)), Some(last)) => {
-                let keyed = self.key(shape, &key)?;
+                let keyed = self.key(shape, &key, None)?;
                 let old_row = self.recalled_delete(shape, &key, last);
                 Ok(self.finish(Action::Deleted, keyed, false, old_row))
             }
@@ -127,7 +139,7 @@ impl Drafter {
             RowChange::Delete(Before::Key(key) | Before::Full(key)) => key,
         };
         self.resource_id.clear();
-        self.key(shape, &identified)?;
+        self.key(shape, &identified, None)?;
         // It was made UTF-8 just now.
         Ok(std::str::from_utf8(&self.resource_id).ok())
     }
@@ -140,7 +152,7 @@ impl Drafter {
     ) -> Result<Draft<'_>, MisfitRow> {
         match *row {
             RowChange::Insert(after) => {
-                let keyed = self.key(shape, &after)?;
+                let keyed = self.key(shape, &after, None)?;
                 self.row(shape, &after);
                 Ok(self.finish(Action::Created, keyed, false, OldRow::Absent))
             }
@@ -155,7 +167,7 @@ impl Drafter {
         before: Before<'_>,
         after: &Tuple<'_>,
     ) -> Result<Draft<'_>, MisfitRow> {
-        let keyed = self.key(shape, after)?;
+        let keyed = self.key(shape, after, before.row())?;
         match before {
             Before::Absent => {
                 self.row(shape, after);
@@ -163,13 +175,13 @@ impl Drafter {
             }
             Before::Key(before) => {
                 self.fits(shape, &before)?;
-                self.row(shape, after);
+                self.merged_row(shape, &before, after, |column| column.in_identity);
                 self.changed_fields(shape, &before, after, |column| column.in_identity);
                 Ok(self.finish(Action::Updated, keyed, true, OldRow::Key))
             }
             Before::Full(before) => {
                 self.fits(shape, &before)?;
-                self.merged_row(shape, &before, after);
+                self.merged_row(shape, &before, after, |_| true);
                 self.changed_fields(shape, &before, after, |_| true);
                 Ok(self.finish(Action::Updated, keyed, true, OldRow::Full))
             }
@@ -179,12 +191,12 @@ impl Drafter {
     fn delete(&mut self, shape: &Shape, before: Before<'_>) -> Result<Draft<'_>, MisfitRow> {
         match before {
             Before::Full(row) => {
-                let keyed = self.key(shape, &row)?;
+                let keyed = self.key(shape, &row, None)?;
                 self.row(shape, &row);
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Full))
             }
             Before::Key(row) => {
-                let keyed = self.key(shape, &row)?;
+                let keyed = self.key(shape, &row, None)?;
                 self.key_row(shape, &row);
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Key))
             }
@@ -200,7 +212,8 @@ impl Drafter {
     fn row(&mut self, shape: &Shape, row: &Tuple<'_>) {
         self.record.push(b'{');
         for (index, (column, field)) in shape.columns.iter().zip(row.fields()).enumerate() {
-            if !write_field(&mut self.record, column, field)
+            let as_text = &mut self.as_text;
+            if !write_field(&mut self.record, as_text, (index, column), field)
                 && column.treatment != Treatment::Exclude
             {
                 self.unknown.push(index);
@@ -210,7 +223,13 @@ impl Drafter {
     }
 
     /// The new row, with values that the update did not touch taken from the old one.
-    fn merged_row(&mut self, shape: &Shape, before: &Tuple<'_>, after: &Tuple<'_>) {
+    fn merged_row(
+        &mut self,
+        shape: &Shape,
+        before: &Tuple<'_>,
+        after: &Tuple<'_>,
+        carried: impl Fn(&Column) -> bool,
+    ) {
         self.record.push(b'{');
         for (index, ((column, old), new)) in shape
             .columns
@@ -219,8 +238,13 @@ impl Drafter {
             .zip(after.fields())
             .enumerate()
         {
-            let field = if new == Field::Unchanged { old } else { new };
-            if !write_field(&mut self.record, column, field)
+            let field = if new == Field::Unchanged && carried(column) {
+                old
+            } else {
+                new
+            };
+            let as_text = &mut self.as_text;
+            if !write_field(&mut self.record, as_text, (index, column), field)
                 && column.treatment != Treatment::Exclude
             {
                 self.unknown.push(index);
@@ -233,7 +257,9 @@ impl Drafter {
     fn key_row(&mut self, shape: &Shape, row: &Tuple<'_>) {
         self.record.push(b'{');
         for (index, (column, field)) in shape.columns.iter().zip(row.fields()).enumerate() {
-            let written = column.in_identity && write_field(&mut self.record, column, field);
+            let as_text = &mut self.as_text;
+            let written = column.in_identity
+                && write_field(&mut self.record, as_text, (index, column), field);
             if !written && column.treatment != Treatment::Exclude {
                 self.unknown.push(index);
             }
@@ -250,40 +276,49 @@ impl Drafter {
         carried: impl Fn(&Column) -> bool,
     ) {
         self.previous.push(b'{');
-        for ((column, old), new) in shape
+        for (index, ((column, old), new)) in shape
             .columns
             .iter()
             .zip(before.fields())
             .zip(after.fields())
+            .enumerate()
         {
             if carried(column) && new != Field::Unchanged && new != old {
-                write_field(&mut self.previous, column, old);
+                let as_text = &mut self.as_text;
+                write_field(&mut self.previous, as_text, (index, column), old);
             }
         }
         self.previous.push(b'}');
     }
 
-    /// Writes the resource id; `false` where the table has no key.
-    fn key(&mut self, shape: &Shape, row: &Tuple<'_>) -> Result<bool, MisfitRow> {
+    /// Writes the resource id; `false` where the table has no key. A large key that the update did not
+    /// touch stands in the old row alone.
+    fn key(
+        &mut self,
+        shape: &Shape,
+        row: &Tuple<'_>,
+        old: Option<&Tuple<'_>>,
+    ) -> Result<bool, MisfitRow> {
         self.fits(shape, row)?;
         for (place, column) in shape.key.iter().enumerate() {
             if place > 0 {
                 self.resource_id.push(b',');
             }
-            let Some(Field::Text(text)) = row.fields().nth(*column) else {
+            let field = match row.fields().nth(*column) {
+                Some(Field::Unchanged) => old.and_then(|old| old.fields().nth(*column)),
+                field => field,
+            };
+            let Some(Field::Text(text)) = field else {
                 continue;
             };
+            let text = readable(text);
             if shape.key.len() == 1 {
-                self.resource_id.extend_from_slice(text);
+                self.resource_id.extend_from_slice(text.as_bytes());
             } else {
-                append_key_part(&mut self.resource_id, text);
+                append_key_part(&mut self.resource_id, text.as_bytes());
             }
         }
-        if std::str::from_utf8(&self.resource_id).is_err() {
-            self.resource_id = String::from_utf8_lossy(&self.resource_id)
-                .into_owned()
-                .into_bytes();
-        }
+        long_id::shorten(&mut self.resource_id);
         Ok(!shape.key.is_empty())
     }
 
@@ -307,6 +342,7 @@ impl Drafter {
             previous: previous.then_some(self.previous.as_slice()),
             old_row,
             unknown: &self.unknown,
+            as_text: &self.as_text,
         }
     }
 }
@@ -323,8 +359,14 @@ fn append_key_part(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Appends `"name":value`, with a comma before it where one is due. `false` if there is nothing to
-/// write: the column is excluded or its value unknown.
-pub(super) fn write_field(out: &mut Vec<u8>, column: &Column, field: Field<'_>) -> bool {
+/// write: the column is excluded or its value unknown. Notes in `as_text` a value that could not be
+/// read as its type.
+pub(super) fn write_field(
+    out: &mut Vec<u8>,
+    as_text: &mut Vec<usize>,
+    (index, column): (usize, &Column),
+    field: Field<'_>,
+) -> bool {
     let text = match (column.treatment, field) {
         (Treatment::Exclude, _) | (_, Field::Unchanged | Field::Binary(_)) => return false,
         (_, Field::Null) => None,
@@ -337,7 +379,12 @@ pub(super) fn write_field(out: &mut Vec<u8>, column: &Column, field: Field<'_>) 
     match (column.treatment, text) {
         (_, None) => out.extend_from_slice(b"null"),
         (Treatment::Redact(redaction), Some(text)) => write_redacted(out, redaction, text),
-        (_, Some(text)) => write_value(out, &column.kind, text),
+        (_, Some(text)) => {
+            if write_value(out, &column.kind, text) == Reading::AsText && !as_text.contains(&index)
+            {
+                as_text.push(index);
+            }
+        }
     }
     true
 }

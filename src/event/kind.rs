@@ -29,6 +29,8 @@ pub enum Kind {
     Hstore,
     /// A JSON string.
     Text,
+    /// Not known to the catalogs, because it was dropped meanwhile: a JSON string, and marked.
+    Unknown,
 }
 
 /// What the source's catalogs say about types that are not built-in scalars.
@@ -51,7 +53,20 @@ impl TypeCatalog {
             .extend(entries.into_iter().map(|entry| (entry.oid, entry.nature)));
     }
 
-    /// How values of a type become JSON. A type that nothing is known of is text.
+    /// Whether a type is made of composites, whose attributes may change while it is in use.
+    #[must_use]
+    pub fn has_attributes(&self, oid: u32) -> bool {
+        fn within(kind: &Kind) -> bool {
+            match kind {
+                Kind::Array(element, _) => within(element),
+                Kind::Composite(_) => true,
+                _ => false,
+            }
+        }
+        within(&self.kind(oid))
+    }
+
+    /// How values of a type become JSON.
     #[must_use]
     pub fn kind(&self, oid: u32) -> Kind {
         self.kind_within(oid, DEPTH)
@@ -73,7 +88,8 @@ impl TypeCatalog {
                     .collect(),
             ),
             (Some(Nature::Hstore), _) => Kind::Hstore,
-            _ => Kind::Text,
+            (Some(Nature::Other), _) => Kind::Text,
+            _ => Kind::Unknown,
         }
     }
 }
@@ -124,7 +140,17 @@ mod tests {
             catalog.kind(20001),
             Kind::Array(Box::new(Kind::Number), b',')
         );
-        assert_eq!(catalog.kind(20004), Kind::Text);
-        assert_eq!(catalog.kind(99999), Kind::Text);
+        assert_eq!(catalog.kind(20004), Kind::Unknown);
+    }
+
+    #[test]
+    fn a_type_whose_text_is_its_value_is_not_an_unknown_type() {
+        let mut catalog = TypeCatalog::default();
+        catalog.learn([TypeEntry {
+            oid: 20001,
+            nature: Nature::Other,
+        }]);
+        assert_eq!(catalog.kind(20001), Kind::Text);
+        assert_eq!(catalog.kind(20002), Kind::Unknown);
     }
 }

@@ -117,6 +117,8 @@ pub struct Event {
     pub old_row: OldRow,
     /// Columns whose value the stream did not carry; they are missing from `record`.
     pub unknown: Vec<String>,
+    /// Columns of which a value stands as text, because it could not be read as its type.
+    pub as_text: Vec<String>,
     /// Where it comes from.
     pub origin: Origin,
 }

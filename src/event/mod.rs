@@ -1,11 +1,13 @@
 //! Row changes become events. Pure.
 
+mod cut;
 mod draft;
 mod fields;
 mod id;
 mod json;
 mod kind;
 mod logged;
+mod long_id;
 mod nested;
 mod recalled;
 mod resource;
@@ -13,6 +15,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub use cut::Cut;
 pub use draft::{Draft, Drafter, MisfitRow};
 pub use fields::{Fields, Member};
 pub use id::{EventIds, postgres_micros, rfc3339, unix_micros};

@@ -24,7 +24,8 @@ impl Drafter {
             let old = last.get(column.key()).map(|member| member.value);
             complete &= old.is_some();
             let start = self.record.len();
-            if write_field(&mut self.record, column, new) {
+            let as_text = &mut self.as_text;
+            if write_field(&mut self.record, as_text, (index, column), new) {
                 let written = self.record.get(start..).unwrap_or_default();
                 if let Some(old) = old.filter(|old| !ends_with_value(written, column, old)) {
                     write_member(&mut self.previous, column, old);
@@ -53,7 +54,10 @@ impl Drafter {
     ) -> OldRow {
         self.record.push(b'{');
         for (index, (column, field)) in kept(shape, key) {
-            if column.in_identity && write_field(&mut self.record, column, field) {
+            let as_text = &mut self.as_text;
+            let carried = column.in_identity
+                && write_field(&mut self.record, as_text, (index, column), field);
+            if carried {
                 continue;
             }
             match last.get(column.key()) {

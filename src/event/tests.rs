@@ -120,6 +120,20 @@ fn without_the_old_row_nothing_is_claimed_about_it() {
 }
 
 #[test]
+fn a_large_key_that_the_update_did_not_touch_is_taken_from_the_old_row() {
+    let shape = shape(&relation(b'd', &["*id", "title", "body"]), None);
+    insta::assert_snapshot!(
+        drafted(&shape, b'U', &[(b'K', &[Some("long"), None, None]), (b'N', &[UNCHANGED, Some("b"), UNCHANGED])]),
+        @r#"posts.updated long {"id":"long","title":"b"} previous {} old row key unknown ["body"]"#
+    );
+    let shape = self::shape(&relation(b'f', &["id", "title", "body"]), None);
+    insta::assert_snapshot!(
+        drafted(&shape, b'U', &[(b'O', &[Some("long"), None, None]), (b'N', &[UNCHANGED, Some("b"), None])]),
+        @r#"posts.updated long {"id":"long","title":"b","body":null} previous {"title":null} old row full unknown []"#
+    );
+}
+
+#[test]
 fn excluded_columns_leave_no_trace_and_redacted_ones_only_their_change() {
     let rule = ResourceRule {
         exclude: vec!["search".into()],
@@ -179,4 +193,67 @@ fn a_row_that_does_not_fit_its_relation_is_refused() {
 fn a_resource_is_named_after_its_table_and_a_foreign_schema() {
     assert_eq!(resource_name("public", "posts", None), "posts");
     assert_eq!(resource_name("sales", "posts", None), "sales.posts");
+}
+
+#[test]
+fn a_row_that_is_too_large_loses_its_longest_values_and_says_so() {
+    let shape = shape(&relation(b'f', &["id#", "a", "b\"", "c"]), None);
+    let long = "x".repeat(100);
+    let (mut bytes, fields) = (
+        vec![b'U', 0, 0, 0, 1],
+        [Some("7"), Some("a"), None, Some("c")],
+    );
+    tuple(
+        &mut bytes,
+        b'O',
+        &[Some("7"), Some("a"), Some(&long), Some("d")],
+    );
+    tuple(&mut bytes, b'N', &fields);
+    let Ok(Message::Change(change)) = decode(&bytes) else {
+        panic!("not a change")
+    };
+    let mut drafter = Drafter::default();
+    let draft = drafter.draft(&shape, &change.row, None).unwrap();
+    let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+    assert!(Cut::of(&draft, &shape, 1000).is_none());
+    let cut = Cut::of(&draft, &shape, 100).unwrap();
+    assert_eq!(cut.unknown(&shape), ["b\""]);
+    let left = cut.draft(&draft);
+    assert_eq!(text(left.record), r#"{"id":7,"a":"a","c":"c"}"#);
+    // Not `{"b":…}` alone, which would say that it was null before.
+    assert_eq!(text(left.previous), r#"{"c":"d"}"#);
+    let cut = Cut::of(&draft, &shape, 0).unwrap();
+    let left = cut.draft(&draft);
+    assert_eq!(text(left.record), "{}");
+    assert_eq!(left.unknown, [0, 1, 2, 3]);
+}
+
+#[test]
+fn bytes_that_are_no_utf8_are_marked_and_keep_keys_apart() {
+    let shape = shape(&relation(b'f', &["id", "n"]), None);
+    let drafted = |key: &[u8], old: &[u8]| {
+        let mut bytes = b"U\0\0\0\x01".to_vec();
+        for (tag, value) in [(b'O', old), (b'N', b"v".as_slice())] {
+            bytes.extend([tag, 0, 2]);
+            for field in [key, value] {
+                bytes.push(b't');
+                bytes.extend(u32::try_from(field.len()).unwrap().to_be_bytes());
+                bytes.extend(field);
+            }
+        }
+        let Ok(Message::Change(change)) = decode(&bytes) else {
+            panic!("not a change")
+        };
+        let mut drafter = Drafter::default();
+        let draft = drafter.draft(&shape, &change.row, None).unwrap();
+        (
+            String::from_utf8(draft.resource_id.unwrap().to_vec()).unwrap(),
+            draft.as_text.to_vec(),
+        )
+    };
+    assert_eq!(drafted(b"k", b"v"), ("k".to_owned(), Vec::new()));
+    assert_eq!(drafted(b"\xe9", b"v"), (r"\xe9".to_owned(), vec![0]));
+    assert_eq!(drafted(b"\xe8", b"\xff"), (r"\xe8".to_owned(), vec![0, 1]));
+    // A value that stands in `previous` alone is marked, too.
+    assert_eq!(drafted(b"k", b"\xff").1, [1]);
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::backfills::Progress;
 use super::copy::{self, Parts, Place, Span, ValueTooLong};
-use crate::event::{Action, Draft, Event, OldRow, Origin, Shape, unix_micros};
+use crate::event::{Action, Cut, Draft, Event, OldRow, Origin, Shape, unix_micros};
 use crate::wal::Lsn;
 
 /// The transaction that a change belongs to.
@@ -44,6 +44,10 @@ pub(super) enum End {
     Open,
 }
 
+/// Bytes of JSON in one row. Postgres makes no row of 1 GiB, before its values are compressed and
+/// stored apart; the rest is room for the other columns.
+const LONGEST_JSON: usize = (1 << 30) - (4 << 20);
+
 /// The batch that fills.
 pub struct Batch {
     rows: BytesMut,
@@ -66,6 +70,7 @@ struct Mark {
     action: Action,
     old_row: OldRow,
     unknown: Vec<String>,
+    as_text: Vec<String>,
 }
 
 /// A batch that is complete, or a part of a transaction that is too large for one.
@@ -124,6 +129,16 @@ impl Batch {
             commit_lsn: transaction.commit_lsn,
             index,
         };
+        let cut = Cut::of(draft, shape, LONGEST_JSON);
+        let left = cut.as_ref().map(|cut| {
+            tracing::warn!(
+                table = %format_args!("{}.{}", shape.schema, shape.table),
+                columns = ?cut.unknown(shape),
+                "a row is too large for the log: its longest values are left out, and listed as unknown"
+            );
+            cut.draft(draft)
+        });
+        let draft = left.as_ref().unwrap_or(draft);
         let parts = copy::put_event(&mut self.rows, place, shape, draft)?;
         self.next_sequence_id += 1;
         self.count += 1;
@@ -135,11 +150,8 @@ impl Batch {
                 shape: Arc::clone(shape),
                 action: draft.action,
                 old_row: draft.old_row,
-                unknown: draft
-                    .unknown
-                    .iter()
-                    .map(|column| shape.column_name(*column).to_owned())
-                    .collect(),
+                unknown: names(shape, draft.unknown),
+                as_text: names(shape, draft.as_text),
             });
         }
         Ok(())
@@ -267,6 +279,7 @@ impl Chunk {
             context: None,
             old_row: mark.old_row,
             unknown: mark.unknown.clone(),
+            as_text: mark.as_text.clone(),
             origin: Origin {
                 schema: Arc::clone(&mark.shape.schema),
                 table: Arc::clone(&mark.shape.table),
@@ -280,4 +293,9 @@ impl Chunk {
     fn text(&self, span: Span) -> Option<ByteString> {
         ByteString::try_from(self.rows.slice(span.start..span.end)).ok()
     }
+}
+
+fn names(shape: &Shape, columns: &[usize]) -> Vec<String> {
+    let name = |column: &usize| shape.column_name(*column).to_owned();
+    columns.iter().map(name).collect()
 }

@@ -10,11 +10,11 @@ use crate::wal::Lsn;
 
 /// The statement that the rows are for.
 pub(super) const COPY_EVENTS: &str = "copy rowhook.events (sequence_id, event_id, event_type, resource, resource_id, \
-     action, created_at, record, previous, context, old_row, unknown, table_schema, table_name, xid, commit_lsn, \
-     commit_index) from stdin (format binary)";
+     action, created_at, record, previous, context, old_row, unknown, as_text, table_schema, table_name, xid, \
+     commit_lsn, commit_index) from stdin (format binary)";
 
 /// Columns of that statement.
-const COLUMNS: i16 = 17;
+const COLUMNS: i16 = 18;
 
 /// Signature, no flags, no extension.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -77,6 +77,7 @@ pub(super) fn put_event(
     put_optional(out, None)?;
     put(out, draft.old_row.as_str().as_bytes())?;
     put_names(out, shape, draft.unknown)?;
+    put_names(out, shape, draft.as_text)?;
     put(out, shape.schema.as_bytes())?;
     put(out, shape.table.as_bytes())?;
     put_i64(out, i64::from(place.xid));

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::encoding::{lacks_a_character, plain};
 use crate::fault::{Fault, Result};
 use crate::wal::server_error::sql_fault;
 
@@ -157,13 +158,44 @@ pub async fn settle(
     epoch: i64,
     settlement: &Settlement,
 ) -> Result<()> {
-    let kept = &settlement.kept;
     let fault = |error| {
         sql_fault(
             format!("cannot save the cursor of webhook \"{name}\""),
             error,
         )
     };
+    let moved = match try_settle(client, name, epoch, settlement).await {
+        // A receiver may answer in any characters.
+        Err(error) if lacks_a_character(&error) => {
+            let settlement = in_plain_words(settlement);
+            try_settle(client, name, epoch, &settlement).await
+        }
+        settled => settled,
+    };
+    if moved.map_err(fault)? == 0 {
+        return Err(Fault::fenced(format!(
+            "webhook \"{name}\" is served by another rowhook instance, or its row was removed"
+        )));
+    }
+    Ok(())
+}
+
+fn in_plain_words(settlement: &Settlement) -> Settlement {
+    let mut settlement = settlement.clone();
+    for row in &mut settlement.kept {
+        row.reason = row.reason.as_deref().map(plain);
+    }
+    settlement
+}
+
+/// Gives how many cursors were moved.
+async fn try_settle(
+    client: &Client,
+    name: &str,
+    epoch: i64,
+    settlement: &Settlement,
+) -> Result<i64, tokio_postgres::Error> {
+    let kept = &settlement.kept;
     let row = client
         .query_one(
             include_str!("../../sql/settle.sql"),
@@ -187,15 +219,8 @@ pub async fn settle(
                     .collect::<Vec<_>>(),
             ],
         )
-        .await
-        .map_err(fault)?;
-    let moved: i64 = row.try_get(0).map_err(fault)?;
-    if moved == 0 {
-        return Err(Fault::fenced(format!(
-            "webhook \"{name}\" is served by another rowhook instance, or its row was removed"
-        )));
-    }
-    Ok(())
+        .await?;
+    row.try_get(0)
 }
 
 /// Pauses or resumes a subscription; gives since when it is. `None` if there is none of that name.
@@ -207,16 +232,18 @@ pub async fn set_paused(
     name: &str,
     reason: Option<&str>,
 ) -> Result<Option<Timestamp>> {
+    const SQL: &str = "update rowhook.subscriptions \
+        set state = case when $2::text is null then 'active' else 'paused' end, \
+            reason = $2, since = clock_timestamp(), updated_at = now() \
+      where name = $1 returning since";
     let fault = |error| sql_fault(format!("cannot change webhook \"{name}\""), error);
-    let row = client
-        .query_opt(
-            "update rowhook.subscriptions \
-                set state = case when $2::text is null then 'active' else 'paused' end, \
-                    reason = $2, since = clock_timestamp(), updated_at = now() \
-              where name = $1 returning since",
-            &[&name, &reason],
-        )
-        .await
-        .map_err(fault)?;
+    let row = match client.query_opt(SQL, &[&name, &reason]).await {
+        Err(error) if lacks_a_character(&error) => {
+            let reason = reason.map(plain);
+            client.query_opt(SQL, &[&name, &reason]).await
+        }
+        row => row,
+    };
+    let row = row.map_err(fault)?;
     row.map(|row| row.try_get(0)).transpose().map_err(fault)
 }

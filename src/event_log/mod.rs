@@ -7,6 +7,7 @@ pub mod backfills;
 mod batch;
 mod checkpoint;
 mod copy;
+pub mod encoding;
 pub mod deliveries;
 pub mod gap;
 pub mod history;

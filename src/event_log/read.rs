@@ -16,7 +16,7 @@ use crate::fault::Result;
 use crate::wal::server_error::sql_fault;
 
 const COLUMNS: &str = "sequence_id, event_id, event_type, resource, resource_id, action, created_at, record, \
-     previous, context, old_row, unknown, table_schema, table_name, xid, commit_lsn, commit_index";
+     previous, context, old_row, unknown, as_text, table_schema, table_name, xid, commit_lsn, commit_index";
 
 /// Which events are asked for. Everything that is set has to hold.
 #[derive(Debug, Clone, Default)]
@@ -138,6 +138,10 @@ fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
     let shared = |index: usize| -> Result<Arc<str>, tokio_postgres::Error> {
         Ok(Arc::from(row.try_get::<_, &str>(index)?))
     };
+    let names = |index: usize| -> Result<Vec<String>, tokio_postgres::Error> {
+        let names: Option<Vec<String>> = row.try_get(index)?;
+        Ok(names.unwrap_or_default())
+    };
     Ok(Event {
         sequence_id: row.try_get(0)?,
         event_id: row.try_get(1)?,
@@ -150,15 +154,14 @@ fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
         previous: json(8)?,
         context: json(9)?,
         old_row: OldRow::parse(row.try_get(10)?),
-        unknown: row
-            .try_get::<_, Option<Vec<String>>>(11)?
-            .unwrap_or_default(),
+        unknown: names(11)?,
+        as_text: names(12)?,
         origin: Origin {
-            schema: shared(12)?,
-            table: shared(13)?,
-            xid: u32::try_from(row.try_get::<_, i64>(14)?).unwrap_or_default(),
-            commit_lsn: from_pg(row.try_get::<_, PgLsn>(15)?),
-            index: u64::try_from(row.try_get::<_, i64>(16)?).unwrap_or_default(),
+            schema: shared(13)?,
+            table: shared(14)?,
+            xid: u32::try_from(row.try_get::<_, i64>(15)?).unwrap_or_default(),
+            commit_lsn: from_pg(row.try_get::<_, PgLsn>(16)?),
+            index: u64::try_from(row.try_get::<_, i64>(17)?).unwrap_or_default(),
         },
     })
 }

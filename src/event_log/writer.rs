@@ -23,6 +23,10 @@ use crate::wal::{Connection, Lsn, server_error::sql_fault};
 /// then read from the checkpoint.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Bytes of one message of a COPY. A batch is one, but for rows that are larger: the server takes no
+/// message of 1 GiB, and each is copied on its way.
+const PIECE_BYTES: usize = 8 << 20;
+
 /// Appends to the log under one epoch.
 pub struct Writer {
     connection: Connection,
@@ -131,7 +135,11 @@ impl Writer {
             self.copying = Some(sink);
         }
         if let Some(sink) = &mut self.copying {
-            sink.send(chunk.rows.clone()).await.map_err(fault)?;
+            let mut rows = chunk.rows.clone();
+            while !rows.is_empty() {
+                let piece = rows.split_to(rows.len().min(PIECE_BYTES));
+                sink.send(piece).await.map_err(fault)?;
+            }
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What the stream does not say about a relation and the source's catalogs do: its key and the
 //! nature of types that are not built in.
 
+use super::text::{Name, plain};
 use super::{Connection, server_error::sql_fault};
 use crate::fault::Result;
 
@@ -45,18 +46,31 @@ pub async fn types(connection: &Connection, oids: &[u32]) -> Result<Vec<TypeEntr
         .collect()
 }
 
+/// The source's time, in microseconds since 1970: what is read after it knows of every change that
+/// was committed before it.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn clock(connection: &Connection) -> Result<i64> {
+    let fault = |error| sql_fault("cannot read the source's clock", error);
+    let row = connection.query_one("select pg_catalog.clock_timestamp()", &[]);
+    let now: jiff::Timestamp = row.await.map_err(fault)?.try_get(0).map_err(fault)?;
+    Ok(now.as_microsecond())
+}
+
 fn read_type(row: &tokio_postgres::Row) -> Result<TypeEntry, tokio_postgres::Error> {
     let oid: u32 = row.try_get(0)?;
     let (base, element): (u32, u32) = (row.try_get(1)?, row.try_get(2)?);
     let delimiter: String = row.try_get(3)?;
-    let (names, types): (Vec<String>, Vec<u32>) = (row.try_get(4)?, row.try_get(5)?);
+    let names: Option<Vec<Name>> = row.try_get(4)?;
+    let types: Vec<u32> = row.try_get(5)?;
     let hstore: bool = row.try_get(6)?;
     let nature = if base != 0 {
         Nature::Domain(base)
     } else if element != 0 {
         Nature::Array(element, delimiter.bytes().next().unwrap_or(b','))
-    } else if !names.is_empty() {
-        Nature::Composite(names.into_iter().zip(types).collect())
+    } else if let Some(names) = names {
+        Nature::Composite(plain(names).into_iter().zip(types).collect())
     } else if hstore {
         Nature::Hstore
     } else {
@@ -76,6 +90,7 @@ pub async fn primary_key(connection: &Connection, relation: u32) -> Result<Vec<S
         .await
         .map_err(|error| sql_fault(what, error))?;
     rows.iter()
-        .map(|row| row.try_get(0).map_err(|error| sql_fault(what, error)))
+        .map(|row| row.try_get(0).map(|name: Name| name.text))
+        .map(|name| name.map_err(|error| sql_fault(what, error)))
         .collect()
 }

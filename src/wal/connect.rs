@@ -16,6 +16,13 @@ const SESSION_OPTIONS: &str = "-c datestyle=ISO -c intervalstyle=postgres -c tim
     -c extra_float_digits=1 -c bytea_output=hex -c statement_timeout=0 -c lock_timeout=0 \
     -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c synchronous_commit=on";
 
+/// The encoding of a database that takes any bytes.
+pub(super) const SQL_ASCII: &str = "SQL_ASCII";
+
+/// Such a database refuses to send bytes that are no UTF-8 to a client that asked for UTF-8. It sends
+/// them to one that asks for nothing.
+pub(super) const AS_IT_IS: &str = "set client_encoding = 'SQL_ASCII'";
+
 /// A session with Postgres. Its socket is owned by a task that ends with the connection.
 #[derive(Clone)]
 pub struct Connection {
@@ -68,6 +75,7 @@ impl Connection {
             .map_err(|error| {
                 server_error::sql_fault(format!("cannot connect to {}", target.label()), error)
             })?;
+        let promises_nothing = connection.parameter("server_encoding") == Some(SQL_ASCII);
         let (ending, ended) = watch::channel(false);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -75,6 +83,11 @@ impl Connection {
             }
             ending.send_replace(true);
         });
+        if promises_nothing {
+            client.batch_execute(AS_IT_IS).await.map_err(|error| {
+                server_error::sql_fault(format!("cannot connect to {}", target.label()), error)
+            })?;
+        }
         Ok(Self {
             client: Arc::new(client),
             ended,

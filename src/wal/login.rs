@@ -12,21 +12,23 @@ use postgres_protocol::authentication::md5_hash;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::server_error::{refusal, session_fault};
-use super::{Source, Target};
+use super::{Source, Target, readable};
 use crate::fault::{Fault, Result};
 
 /// Protocol version 3.0.
 const PROTOCOL: i32 = 196_608;
 
-/// Starts a replication session and logs in; returns when the server is ready for commands.
+/// Starts a replication session and logs in; returns when the server is ready for commands, with the
+/// encoding of its database.
 ///
 /// # Errors
 /// By the server's SQLSTATE; permanent for a way of authentication that is not supported.
 pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     source: &Source,
-) -> Result<()> {
+) -> Result<String> {
     let target = &source.target;
+    let mut encoding = String::new();
     let (name, options) = (format!("rowhook {}", source.slot), session_options(source));
     let parameters = [
         ("user", target.user.as_str()),
@@ -45,8 +47,14 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         match message.tag {
             b'R' => authenticate(stream, target, &message).await?,
             b'E' => return Err(refusal(target, &message.payload)),
-            b'Z' => return Ok(()),
-            // Parameters, key data, notices.
+            b'Z' => return Ok(encoding),
+            b'S' => {
+                let mut words = message.payload.split(|byte| *byte == 0);
+                if words.next() == Some(b"server_encoding") {
+                    encoding = readable(words.next().unwrap_or_default()).into_owned();
+                }
+            }
+            // Key data, notices.
             _ => {}
         }
     }

@@ -11,6 +11,7 @@ mod session;
 pub mod slot;
 mod source;
 mod target;
+mod text;
 mod tls;
 mod transport;
 
@@ -19,3 +20,4 @@ pub use lsn::{Lsn, LsnParseError};
 pub use session::{DurablePosition, GatedSession, Received, Stream, System};
 pub use source::{ReplicaIdentity, Source};
 pub use target::{Target, Tls, TlsMode};
+pub use text::readable;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use tokio_postgres::types::PgLsn;
 
+use super::text::{Name, plain};
 use super::{Connection, Lsn, server_error::sql_fault};
 use crate::fault::Result;
 
@@ -16,6 +17,8 @@ pub struct Table {
     pub schema: String,
     /// Name.
     pub name: String,
+    /// Whether schema and name are UTF-8: others are shown with `\xHH`, and no statement can say them.
+    pub nameable: bool,
     /// `relkind`: `r` or `p`.
     pub kind: char,
     /// `relpersistence`: `p`, `u` (unlogged) or `t` (temporary).
@@ -81,17 +84,20 @@ fn read_table(row: &tokio_postgres::Row) -> Result<Table, tokio_postgres::Error>
             .next()
             .unwrap_or(' '))
     };
+    let (schema, name): (Name, Name) = (row.try_get(1)?, row.try_get(2)?);
+    let names = |index: usize| row.try_get(index).map(plain);
     Ok(Table {
         oid: row.try_get(0)?,
-        schema: row.try_get(1)?,
-        name: row.try_get(2)?,
+        nameable: schema.exact && name.exact,
+        schema: schema.text,
+        name: name.text,
         kind: letter(3)?,
         persistence: letter(4)?,
         identity: letter(5)?,
         partition: row.try_get(6)?,
-        primary_key: row.try_get(7)?,
-        identity_key: row.try_get(8)?,
-        columns: row.try_get(9)?,
+        primary_key: names(7)?,
+        identity_key: names(8)?,
+        columns: names(9)?,
         published: row.try_get(10)?,
         owned: row.try_get(11)?,
     })

@@ -50,6 +50,44 @@ pub(super) fn refusal(target: &Target, payload: &[u8]) -> Fault {
     fault_of(fields.code.as_deref().unwrap_or_default(), text)
 }
 
+/// A refusal in the middle of the stream. Some changes the server can store and not send: it fails
+/// at them again however often it is asked.
+#[must_use]
+pub(super) fn stream_refusal(target: &Target, payload: &[u8]) -> Fault {
+    let fields = ErrorFields::parse(payload);
+    let message = fields.message.as_deref().unwrap_or_default();
+    let Some((cause, step)) = unsendable(fields.code.as_deref().unwrap_or_default(), message)
+    else {
+        return refusal(target, payload);
+    };
+    let place = fields.where_.unwrap_or_default();
+    Fault::permanent(format!(
+        "{} cannot send a change that it holds, because {cause}: {message} ({place})",
+        target.label()
+    ))
+    .next_step(format!(
+        "to go on without what is not logged yet: `rowhook setup --accept-gap`, which records the gap as an event; \
+         before that, {step}"
+    ))
+}
+
+/// Pure: why no change of this kind can be sent, and how to keep the next one from the stream.
+fn unsendable(state: &str, message: &str) -> Option<(&'static str, &'static str)> {
+    match state {
+        // Of internal errors only this one; its text is never translated.
+        "XX000" if !message.starts_with("invalid memory alloc request size") => None,
+        "XX000" | "54000" => Some((
+            "the change is longer than 1 GB as text (a bytea takes two characters for a byte)",
+            "keep such values out of captured tables, or leave the table out in capture.tables",
+        )),
+        "22P05" | "22021" => Some((
+            "a text in it has no UTF-8 form",
+            "mend the text in the source: a query that converts it to UTF-8 fails in the same way",
+        )),
+        _ => None,
+    }
+}
+
 fn fault_of(state: &str, text: String) -> Fault {
     let (kind, step) = meaning(state);
     let fault = match kind {
@@ -101,6 +139,13 @@ fn meaning(state: &str) -> (Kind, Option<&'static str>) {
                 "run `rowhook check`; it names the server setting or slot that is not as it must be",
             ),
         ),
+        "22P05" => (
+            Kind::Permanent,
+            Some(
+                "the database's encoding lacks a character of a name in the settings or of a value: change the name, \
+                 or give the log a database of its own with encoding 'UTF8' (log.url)",
+            ),
+        ),
         "0A000" => (Kind::Permanent, Some("run `rowhook check`")),
         _ => (Kind::Transient, None),
     }
@@ -128,6 +173,23 @@ mod tests {
             "replication session with u@h:1/d: no (because)"
         );
         assert!(refusal(&target, b"").is_transient());
+    }
+
+    #[test]
+    fn what_the_server_cannot_send_is_not_asked_for_again() {
+        for (state, message, permanent) in [
+            (
+                "XX000",
+                "invalid memory alloc request size 1258291203",
+                true,
+            ),
+            ("XX000", "could not find block containing chunk", false),
+            ("54000", "out of memory", true),
+            ("22P05", "has no equivalent", true),
+            ("57P01", "terminating", false),
+        ] {
+            assert_eq!(unsendable(state, message).is_some(), permanent, "{state}");
+        }
     }
 
     #[test]

@@ -19,9 +19,10 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::command::command_rows;
+use super::connect::{AS_IT_IS, SQL_ASCII};
 use super::login::log_in;
 use super::publication::quote;
-use super::server_error::{refusal, session_fault};
+use super::server_error::{refusal, session_fault, stream_refusal};
 use super::transport::Transport;
 use super::{Lsn, Source};
 use crate::fault::{Fault, Result};
@@ -85,7 +86,9 @@ impl GatedSession {
             // Only speed depends on it.
             let gathers = transport.shorten_if_local().unwrap_or(false);
             let mut socket = BufReader::with_capacity(READ_BUFFER, transport);
-            log_in(&mut socket, source).await?;
+            if log_in(&mut socket, source).await? == SQL_ASCII {
+                command_rows(&mut socket, &source.target, AS_IT_IS).await?;
+            }
             Ok(Self {
                 gathers,
                 socket,
@@ -305,7 +308,7 @@ impl Stream {
         let target = &self.source.target;
         match message.tag {
             b'd' => {}
-            b'E' => return Err(refusal(target, &message.payload)),
+            b'E' => return Err(stream_refusal(target, &message.payload)),
             b'c' => {
                 return Err(Fault::transient(format!(
                     "the server ended the replication stream of {}",

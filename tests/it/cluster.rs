@@ -315,15 +315,24 @@ impl Database {
         Self::create_in(&Cluster::shared().await).await
     }
 
+    /// A database in the shared cluster that differs from the others: `encoding 'LATIN1'`.
+    pub(crate) async fn create_with(options: &str) -> Self {
+        Self::make(&Cluster::shared().await, options).await
+    }
+
     /// A database in a cluster of one's own.
     pub(crate) async fn create_in(cluster: &Arc<Cluster>) -> Self {
+        Self::make(cluster, "").await
+    }
+
+    async fn make(cluster: &Arc<Cluster>, options: &str) -> Self {
         let number = NEXT_DATABASE.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
         let client = cluster.client("postgres").await;
         // Two databases cannot be made from one template at the same time; the server waits a while
         // for the other one, and then gives up.
         client
-            .batch_execute(&format!("create database {name}"))
+            .batch_execute(&format!("create database {name} {options}"))
             .await
             .unwrap();
         Self {

@@ -25,6 +25,7 @@ pub(crate) struct Logged {
     pub(crate) context: Value,
     pub(crate) old_row: String,
     pub(crate) unknown: Vec<String>,
+    pub(crate) as_text: Vec<String>,
     pub(crate) table: String,
     pub(crate) xid: i64,
     pub(crate) commit_lsn: String,
@@ -34,7 +35,7 @@ pub(crate) struct Logged {
 const EVENTS: &str = "
     select sequence_id, event_id::text, event_type, resource, resource_id, action,
            created_at::text, record::text, previous::text, context::text, old_row,
-           coalesce(unknown, '{}') as unknown,
+           coalesce(unknown, '{}') as unknown, coalesce(as_text, '{}') as as_text,
            table_schema || '.' || table_name as table_full, xid, commit_lsn::text, commit_index
       from rowhook.events
      where sequence_id > $1
@@ -64,6 +65,7 @@ pub(crate) async fn events_after(client: &Client, after: i64) -> Vec<Logged> {
             context: json(row.get("context")),
             old_row: row.get("old_row"),
             unknown: row.get("unknown"),
+            as_text: row.get("as_text"),
             table: row
                 .get::<_, Option<String>>("table_full")
                 .unwrap_or_default(),

@@ -176,6 +176,9 @@ fn describe(event: &Event) -> Result<()> {
     if !event.unknown.is_empty() {
         print::line(format!("not known  {}", event.unknown.join(", ")))?;
     }
+    if !event.as_text.is_empty() {
+        print::line(format!("as text    {}", event.as_text.join(", ")))?;
+    }
     print::line("")?;
     side_by_side(event)
 }
@@ -225,6 +228,7 @@ struct View<'a> {
     context: Option<&'a RawValue>,
     old_row: &'static str,
     unknown: &'a [String],
+    as_text: &'a [String],
     source: ViewSource<'a>,
 }
 
@@ -256,6 +260,7 @@ impl<'a> From<&'a Event> for View<'a> {
             context: raw(&event.context),
             old_row: event.old_row.as_str(),
             unknown: &event.unknown,
+            as_text: &event.as_text,
             source: ViewSource {
                 schema: &event.origin.schema,
                 table: &event.origin.table,

@@ -4,7 +4,7 @@
 use super::print;
 use crate::capture::histories;
 use crate::capture::tables::{self, Survey};
-use crate::event_log::{Checkpoint, gap, migrate};
+use crate::event_log::{Checkpoint, encoding, gap, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Setup;
 use crate::ops::settings::Settings;
@@ -33,6 +33,7 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
     let system = session.identify().await?;
     drop(session);
     let log = Connection::open(&settings.log.target, "rowhook setup").await?;
+    encoding::fits(&connection, &log).await?;
     migrate::migrate(&log).await?;
     print::line("log schema: ready")?;
     if !options.accept_gap {

@@ -106,6 +106,7 @@ fn sample() -> Event {
         context: None,
         old_row: OldRow::Full,
         unknown: Vec::new(),
+        as_text: Vec::new(),
         origin: Origin {
             schema: Arc::from(""),
             table: Arc::from(""),

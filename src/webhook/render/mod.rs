@@ -97,6 +97,10 @@ fn write_additions(json: &mut Json, event: &Event, source: &str) {
         json.key("unknown");
         json.strings(&event.unknown);
     }
+    if !event.as_text.is_empty() {
+        json.key("asText");
+        json.strings(&event.as_text);
+    }
     json.key("source");
     write_source(json, &event.origin, source);
     json.key("context");

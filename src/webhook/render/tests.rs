@@ -22,6 +22,7 @@ fn event(action: Action) -> Event {
         context: None,
         old_row: OldRow::Absent,
         unknown: Vec::new(),
+        as_text: Vec::new(),
         origin: Origin {
             schema: Arc::from("public"),
             table: Arc::from("posts"),
@@ -66,6 +67,7 @@ fn shown(event: &Event, format: Format) -> String {
         "changes",
         "previousValues",
         "unknown",
+        "asText",
         "source",
         "context",
         "subscription",
@@ -128,6 +130,7 @@ fn an_updated_row_with_its_whole_old_row() {
 fn an_updated_row_whose_old_row_is_not_known() {
     let event = Event {
         unknown: vec!["body".to_owned(), "a \"b\"".to_owned()],
+        as_text: vec!["shape".to_owned()],
         ..event(Action::Updated)
     };
     insta::assert_snapshot!(shown(&event, Format::Snaapi), @r#"
@@ -143,6 +146,7 @@ fn an_updated_row_whose_old_row_is_not_known() {
     "createdAt":"2026-01-01T00:00:00Z",
     "data":{"new":{"id":"post-123","title":"Hello World","n":1.50}},
     "unknown":["body","a \"b\""],
+    "asText":["shape"],
     "source":{"database":"shop","schema":"public","table":"posts","xid":771,"lsn":"16/B374D848"},
     "context":null},
     "subscription":"billing",

@@ -81,6 +81,7 @@ fn event() -> Event {
         context: None,
         old_row: OldRow::Absent,
         unknown: Vec::new(),
+        as_text: Vec::new(),
         origin: Origin {
             schema: Arc::from("public"),
             table: Arc::from("posts"),

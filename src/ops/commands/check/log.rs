@@ -1,7 +1,7 @@
 //! The log: login, schema, room to write.
 
 use super::Report;
-use crate::event_log::migrate;
+use crate::event_log::{encoding, migrate};
 use crate::fault::Result;
 use crate::ops::settings::Settings;
 use crate::wal::{Connection, server_error::sql_fault};
@@ -12,6 +12,12 @@ pub(super) async fn look(settings: &Settings, report: &mut Report) {
         Ok(connection) => connection,
         Err(fault) => return report.fault("log", &fault),
     };
+    // A source that does not answer is reported where it is looked at.
+    if let Ok(source) = Connection::open(&settings.source.target, "rowhook check").await
+        && let Err(fault) = encoding::fits(&source, &connection).await
+    {
+        report.fault("log", &fault);
+    }
     if let Err(fault) = schema(&connection, settings, report).await {
         report.fault("log", &fault);
     }
