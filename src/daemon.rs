@@ -71,6 +71,7 @@ pub async fn run(
     tasks.spawn(upkeep::follow_tables(
         initial.source.clone(),
         Arc::new(initial.capture.clone()),
+        shared.link.clone(),
         shared.standing.subscribe(),
         stop.clone(),
     ));

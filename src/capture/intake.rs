@@ -5,10 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decode::{Change, Message, Relation, decode};
-use crate::event::{Capture, Draft, Drafter, EventIds, Shape, TypeCatalog};
-use crate::event_log::{Batch, Transaction, TransactionEnd};
+use crate::event::{
+    Capture, Draft, Drafter, EventIds, KnownKeys, RowsOf, Shape, TypeCatalog, began_before, key_of,
+    unix_micros,
+};
+use crate::event_log::{Batch, Link, Transaction, TransactionEnd, keys};
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, Received, catalog};
+
+/// Who is asked most.
+const CATALOGS: &str = "the source's database";
 
 /// What a look into the source's catalogs may take.
 const CATALOG_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,9 +24,13 @@ pub(super) struct Intake {
     capture: Arc<Capture>,
     /// For what the stream does not say about a relation.
     catalogs: Connection,
+    /// The log, for the keys that relations had.
+    log: Link,
     types: TypeCatalog,
     /// By relation; `None` for one that is not captured.
     shapes: HashMap<u32, Option<Arc<Shape>>>,
+    /// Relations that were read by an earlier key, with the transaction that made today's.
+    by_earlier_key: Vec<(u32, Relation)>,
     ids: EventIds,
     drafter: Drafter,
     /// Transactions up to this commit record are in the log already.
@@ -44,6 +54,7 @@ impl Intake {
     pub(super) fn new(
         capture: Arc<Capture>,
         catalogs: Connection,
+        log: Link,
         ids: EventIds,
         logged: Lsn,
         next_sequence_id: i64,
@@ -52,8 +63,10 @@ impl Intake {
         Self {
             capture,
             catalogs,
+            log,
             types: TypeCatalog::default(),
             shapes: HashMap::new(),
+            by_earlier_key: Vec::new(),
             ids,
             drafter: Drafter::default(),
             logged,
@@ -130,12 +143,15 @@ impl Intake {
                 commit_lsn,
                 commit_time,
                 xid,
-            } => self.begin(commit_lsn, commit_time, xid),
+            } => {
+                self.begin(commit_lsn, commit_time, xid);
+                self.look_again_at_keys(xid).await?;
+            }
             Message::Commit { end_lsn, .. } => {
                 self.commit(end_lsn);
                 return Ok(true);
             }
-            Message::Relation(relation) => self.relation(&relation).await?,
+            Message::Relation(relation) => self.relation(relation).await?,
             Message::Change(change) => self.change(&change)?,
             Message::Truncate { relations, .. } => {
                 relations
@@ -148,7 +164,9 @@ impl Intake {
         Ok(false)
     }
 
-    async fn relation(&mut self, relation: &Relation) -> Result<()> {
+    async fn relation(&mut self, relation: Relation) -> Result<()> {
+        self.by_earlier_key
+            .retain(|(_, earlier)| earlier.oid != relation.oid);
         if !self.capture.includes(&relation.schema, &relation.name) {
             self.shapes.insert(relation.oid, None);
             return Ok(());
@@ -161,12 +179,69 @@ impl Intake {
             .collect();
         if !unknown.is_empty() {
             self.types
-                .learn(in_time(catalog::types(&self.catalogs, &unknown)).await?);
+                .learn(in_time(CATALOGS, catalog::types(&self.catalogs, &unknown)).await?);
         }
-        let primary_key = in_time(catalog::primary_key(&self.catalogs, relation.oid)).await?;
-        let rule = self.capture.rule(&relation.schema, &relation.name);
-        let shape = Shape::new(relation, rule, &primary_key, &self.types);
+        let shape = self.shape(&relation).await?;
         self.shapes.insert(relation.oid, Some(Arc::new(shape)));
+        Ok(())
+    }
+
+    /// Works out how rows of a relation are read, by the key of their time.
+    async fn shape(&mut self, relation: &Relation) -> Result<Shape> {
+        let found = in_time(
+            CATALOGS,
+            catalog::row_identity(&self.catalogs, relation.oid),
+        )
+        .await?;
+        let is_gone = found.is_none();
+        let identity = found.unwrap_or_default();
+        let noting = async {
+            let log = self.log.connection().await?;
+            keys::note(&log, relation.oid, &identity.primary_key).await
+        };
+        let known = KnownKeys {
+            noted: in_time("the log", noting).await?,
+            today: identity.primary_key,
+            made_by: identity.made_by,
+        };
+        let rows = self.rows();
+        let rule = self.capture.rule(&relation.schema, &relation.name);
+        let key = key_of(relation, rule, &known, rows);
+        if let Some(made_by) = known.made_by
+            && began_before(rows.xid, made_by)
+        {
+            self.by_earlier_key.push((made_by, relation.clone()));
+        }
+        let shape = Shape::new(relation, rule, &key, &self.types);
+        Ok(match (identity.partitioned, is_gone) {
+            (true, _) => shape.in_partitions(&identity.part_columns),
+            // Nothing says whether it had partitions.
+            (false, true) => shape.in_partitions(&key),
+            (false, false) => shape,
+        })
+    }
+
+    /// The transaction that is being streamed. A relation is never sent outside of one.
+    fn rows(&self) -> RowsOf {
+        let transaction = self.running.as_ref().map(|running| running.transaction);
+        RowsOf {
+            xid: transaction.map_or(0, |transaction| transaction.xid),
+            committed_at: transaction.map_or(0, |it| unix_micros(it.commit_time)),
+        }
+    }
+
+    /// The server sends a relation again after it has changed, not after the transaction that
+    /// changed it: a key that was made under a savepoint of the same transaction looked like a later
+    /// one until here.
+    async fn look_again_at_keys(&mut self, xid: u32) -> Result<()> {
+        let is_due = |(made_by, _): &(u32, Relation)| !began_before(xid, *made_by);
+        let due: Vec<_> = self
+            .by_earlier_key
+            .extract_if(.., |it| is_due(it))
+            .collect();
+        for (_, relation) in due {
+            self.relation(relation).await?;
+        }
         Ok(())
     }
 
@@ -228,10 +303,10 @@ impl Intake {
     }
 }
 
-/// Catalogs that do not answer are as good as gone; the stream must not wait for them for ever.
-async fn in_time<T>(question: impl Future<Output = Result<T>>) -> Result<T> {
+/// A database that does not answer is as good as gone; the stream must not wait for it for ever.
+async fn in_time<T>(whom: &str, question: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(CATALOG_TIMEOUT, question).await {
         Ok(answer) => answer,
-        Err(_) => Err(Fault::transient("the source's catalogs do not answer")),
+        Err(_) => Err(Fault::transient(format!("{whom} does not answer"))),
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::resume::{self, Resume};
 use super::{idle, intake::Intake, pace::Pace};
 use crate::event::{Capture, EventIds};
-use crate::event_log::{Checkpoint, Chunk, Durable, LogSettings, Tail, Writer, migrate};
+use crate::event_log::{Checkpoint, Chunk, Durable, Link, LogSettings, Tail, Writer, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
 use crate::wal::{
@@ -102,6 +102,7 @@ impl Capturer {
         let intake = Intake::new(
             Arc::clone(&self.capture),
             control.clone(),
+            Link::new(&self.log.target, "rowhook keys"),
             ids,
             checkpoint.commit_lsn,
             checkpoint.next_sequence_id,

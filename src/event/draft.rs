@@ -68,12 +68,14 @@ impl Drafter {
         self.unknown.clear();
         match *row {
             RowChange::Insert(after) => {
-                let keyed = self.key(shape, &after)?;
+                let keyed = self.key(shape, &after, None)?;
                 self.row(shape, &after);
                 Ok(self.finish(Action::Created, keyed, false, OldRow::Absent))
             }
-            RowChange::Update { before, after } => self.update(shape, before, &after),
-            RowChange::Delete(before) => self.delete(shape, before),
+            RowChange::Update { before, after } => {
+                self.update(shape, carried(shape, before), &after)
+            }
+            RowChange::Delete(before) => self.delete(shape, carried(shape, before)),
         }
     }
 
@@ -83,7 +85,14 @@ impl Drafter {
         before: Before<'_>,
         after: &Tuple<'_>,
     ) -> Result<Draft<'_>, MisfitRow> {
-        let keyed = self.key(shape, after)?;
+        let whole = match before {
+            Before::Full(before) => {
+                self.fits(shape, &before)?;
+                Some(before)
+            }
+            Before::Absent | Before::Key(_) => None,
+        };
+        let keyed = self.key(shape, after, whole.as_ref())?;
         match before {
             Before::Absent => {
                 self.row(shape, after);
@@ -96,7 +105,6 @@ impl Drafter {
                 Ok(self.finish(Action::Updated, keyed, true, OldRow::Key))
             }
             Before::Full(before) => {
-                self.fits(shape, &before)?;
                 self.merged_row(shape, &before, after);
                 self.changed_fields(shape, &before, after, |_| true);
                 Ok(self.finish(Action::Updated, keyed, true, OldRow::Full))
@@ -107,12 +115,12 @@ impl Drafter {
     fn delete(&mut self, shape: &Shape, before: Before<'_>) -> Result<Draft<'_>, MisfitRow> {
         match before {
             Before::Full(row) => {
-                let keyed = self.key(shape, &row)?;
+                let keyed = self.key(shape, &row, None)?;
                 self.row(shape, &row);
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Full))
             }
             Before::Key(row) => {
-                let keyed = self.key(shape, &row)?;
+                let keyed = self.key(shape, &row, None)? && shape.key_is_identified();
                 self.key_row(shape, &row);
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Key))
             }
@@ -191,20 +199,31 @@ impl Drafter {
         self.previous.push(b'}');
     }
 
-    /// Writes the resource id; `false` where the table has no key.
-    fn key(&mut self, shape: &Shape, row: &Tuple<'_>) -> Result<bool, MisfitRow> {
+    /// Writes the resource id; `false` where the table has no key, or the stream does not carry it.
+    /// A value that an update did not touch is taken from the `whole` old row, where there is one.
+    fn key(
+        &mut self,
+        shape: &Shape,
+        row: &Tuple<'_>,
+        whole: Option<&Tuple<'_>>,
+    ) -> Result<bool, MisfitRow> {
         self.fits(shape, row)?;
+        let mut known = !shape.key.is_empty();
         for (place, column) in shape.key.iter().enumerate() {
             if place > 0 {
                 self.resource_id.push(b',');
             }
-            let Some(Field::Text(text)) = row.fields().nth(*column) else {
-                continue;
+            let field = match row.fields().nth(*column) {
+                Some(Field::Unchanged) => whole.and_then(|whole| whole.fields().nth(*column)),
+                field => field,
             };
-            if shape.key.len() == 1 {
-                self.resource_id.extend_from_slice(text);
-            } else {
-                append_key_part(&mut self.resource_id, text);
+            match field {
+                Some(Field::Text(text)) if shape.key.len() == 1 => {
+                    self.resource_id.extend_from_slice(text);
+                }
+                Some(Field::Text(text)) => append_key_part(&mut self.resource_id, text),
+                Some(Field::Null) => {}
+                Some(Field::Unchanged | Field::Binary(_)) | None => known = false,
             }
         }
         if std::str::from_utf8(&self.resource_id).is_err() {
@@ -212,7 +231,7 @@ impl Drafter {
                 .into_owned()
                 .into_bytes();
         }
-        Ok(!shape.key.is_empty())
+        Ok(known)
     }
 
     fn fits(&self, shape: &Shape, row: &Tuple<'_>) -> Result<(), MisfitRow> {
@@ -236,6 +255,14 @@ impl Drafter {
             old_row,
             unknown: &self.unknown,
         }
+    }
+}
+
+/// What an old row really carries.
+fn carried<'a>(shape: &Shape, before: Before<'a>) -> Before<'a> {
+    match before {
+        Before::Full(row) if shape.carries_key_alone(&row) => Before::Key(row),
+        before => before,
     }
 }
 

@@ -8,6 +8,7 @@ mod checkpoint;
 mod copy;
 pub mod deliveries;
 pub mod gap;
+pub mod keys;
 mod link;
 pub mod migrate;
 pub mod read;

@@ -1,8 +1,9 @@
 //! Recurring chores beside the data's way: measure the slot, take in new tables, drop what is old.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
 use tokio::sync::watch;
@@ -12,12 +13,15 @@ use super::metrics::{Metrics, age};
 use super::settings::Settings;
 use crate::capture::{Standing, tables};
 use crate::event::Capture;
-use crate::event_log::{Link, retention};
+use crate::event_log::{Link, keys, retention};
 use crate::fault::{Fault, Result};
 use crate::wal::{Source, slot};
 
 /// How often the slot is measured.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a table is left alone after a lock on it could not be had: whoever waits for one holds
+/// up everyone behind.
+const LOCK_REST: Duration = Duration::from_secs(60);
 /// How often old segments are looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -105,32 +109,82 @@ impl Level {
     }
 }
 
-/// Looks for new tables that match, and adds them to the publication. Only while this instance
-/// streams: a standby changes nothing.
+/// Looks for new tables that match, and adds them to the publication; notes the keys of all. Only
+/// while this instance streams: a standby changes nothing.
 ///
 /// # Errors
 /// Permanent, if the publication is gone. Anything else is told and tried again.
 pub async fn follow_tables(
     source: Source,
     capture: Arc<Capture>,
+    log: Link,
     standing: watch::Receiver<Standing>,
     stop: CancellationToken,
 ) -> Result<()> {
     let link = Link::new(&source.target, "rowhook tables");
     let mut told = None;
+    let mut troubles = Troubles::default();
+    let mut noted = HashMap::new();
     while pause(source.table_refresh, &stop).await {
         if !matches!(*standing.borrow(), Standing::Streaming { .. }) {
             continue;
         }
-        let refreshed =
-            async { tables::refresh(&link.connection().await?, &source, &capture).await };
-        match refreshed.await {
-            Ok(Some(refreshed)) => tell_refreshed(&refreshed, &mut told),
+        let refreshed = async {
+            let connection = link.connection().await?;
+            let may_touch = |table: &str| troubles.may_touch(table, Instant::now());
+            tables::refresh(&connection, &source, &capture, may_touch).await
+        };
+        let done = match refreshed.await {
+            Ok(Some(refreshed)) => {
+                tell_refreshed(&refreshed, &mut troubles);
+                note_keys(&log, refreshed.keys, &mut noted).await
+            }
             Ok(None) => return Err(publication_gone(&source)),
+            Err(fault) => Err(fault),
+        };
+        match done {
+            Ok(()) => told = None,
             Err(fault) => once(&mut told, fault.cause()),
         }
     }
     Ok(())
+}
+
+/// Notes the keys that are new since the last time.
+async fn note_keys(
+    log: &Link,
+    keys: Vec<(u32, Vec<String>)>,
+    noted: &mut HashMap<u32, Vec<String>>,
+) -> Result<()> {
+    for (relation, key) in keys {
+        if noted.get(&relation) != Some(&key) {
+            keys::note(&log.connection().await?, relation, &key).await?;
+            noted.insert(relation, key);
+        }
+    }
+    Ok(())
+}
+
+/// Tables with which something could not be done: what was told, and when to try again.
+#[derive(Default)]
+struct Troubles(HashMap<String, (String, Instant)>);
+
+impl Troubles {
+    fn may_touch(&self, table: &str, now: Instant) -> bool {
+        self.0.get(table).is_none_or(|(_, again)| now >= *again)
+    }
+
+    /// Remembers a problem; `true` if it is news.
+    fn note(&mut self, problem: &tables::Problem, now: Instant) -> bool {
+        let again = if problem.takes_lock {
+            now + LOCK_REST
+        } else {
+            now
+        };
+        let entry = (problem.says.clone(), again);
+        let before = self.0.insert(problem.table.clone(), entry);
+        before.is_none_or(|(told, _)| told != problem.says)
+    }
 }
 
 fn publication_gone(source: &Source) -> Fault {
@@ -141,18 +195,20 @@ fn publication_gone(source: &Source) -> Fault {
         )
 }
 
-fn tell_refreshed(refreshed: &tables::Refreshed, told: &mut Option<String>) {
+fn tell_refreshed(refreshed: &tables::Refreshed, troubles: &mut Troubles) {
     for table in &refreshed.joined {
         tracing::info!(%table, "a new table matches and is captured from now on");
     }
-    if refreshed.foreign.is_empty() {
-        *told = None;
-    } else {
-        let tables = refreshed.foreign.join(", ");
-        once(
-            told,
-            format!("{tables}: another role owns them; `rowhook check` prints what it has to run"),
-        );
+    for table in &refreshed.identified {
+        tracing::info!(%table, "a new partition's old rows are carried whole from now on");
+    }
+    for done in refreshed.joined.iter().chain(&refreshed.identified) {
+        troubles.0.remove(done);
+    }
+    for problem in &refreshed.problems {
+        if troubles.note(problem, Instant::now()) {
+            tracing::warn!(table = %problem.table, error = %problem.says, "cannot take in a table");
+        }
     }
 }
 

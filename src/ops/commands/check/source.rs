@@ -196,6 +196,35 @@ async fn captured(connection: &Connection, settings: &Settings, report: &mut Rep
         }
     }
     unmatched_rules(&survey.captured, settings, report);
+    partitions(connection, &survey, settings, report).await
+}
+
+/// Partitions that do not do as their table does.
+async fn partitions(
+    connection: &Connection,
+    survey: &tables::Survey,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<()> {
+    for table in &survey.captured {
+        for partition in &table.dark_partitions {
+            report.remark(
+                format!("table {}", table.label()),
+                format!("changes of its partition {partition} are not captured: it is foreign or unlogged"),
+                format!("alter table {partition} set logged; nothing helps for a foreign table but a rowhook for its server"),
+            );
+        }
+    }
+    if settings.source.replica_identity == ReplicaIdentity::Keep {
+        return Ok(());
+    }
+    for partition in publication::lacking_partitions(connection, &survey.roots()).await? {
+        report.remark(
+            format!("partition {}", partition.label),
+            "its replica identity is not full: old values of its updates and deletes are not known",
+            partition.sql,
+        );
+    }
     Ok(())
 }
 
