@@ -46,3 +46,4 @@ mod commands;
 mod reading;
 mod log;
 mod segments;
+mod schema;
