@@ -47,3 +47,4 @@ mod reading;
 mod log;
 mod segments;
 mod schema;
+mod tables;
