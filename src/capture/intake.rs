@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::decode::{Change, Message, Relation, decode};
 use crate::event::{
     Capture, Draft, Drafter, EventIds, KnownKeys, RowsOf, Shape, TypeCatalog, began_before, key_of,
-    unix_micros,
+    postgres_micros, unix_micros,
 };
-use crate::event_log::{Batch, Link, Transaction, TransactionEnd, keys};
+use crate::event_log::{Batch, Checkpoint, Link, Note, Transaction, TransactionEnd, keys};
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, Received, catalog};
 
@@ -39,6 +41,8 @@ pub(super) struct Intake {
     /// Whether readers want events from memory.
     keep: bool,
     pub(super) batch: Batch,
+    /// Where the last transaction with something to log ended: its commit record, and its end.
+    last_end: (Lsn, Lsn),
     /// Up to here the stream has brought nothing that is not in a batch.
     pub(super) position: Lsn,
 }
@@ -56,8 +60,7 @@ impl Intake {
         catalogs: Connection,
         log: Link,
         ids: EventIds,
-        logged: Lsn,
-        next_sequence_id: i64,
+        checkpoint: &Checkpoint,
         keep: bool,
     ) -> Self {
         Self {
@@ -69,10 +72,11 @@ impl Intake {
             by_earlier_key: Vec::new(),
             ids,
             drafter: Drafter::default(),
-            logged,
+            logged: checkpoint.commit_lsn,
+            last_end: (checkpoint.commit_lsn, checkpoint.acknowledged_lsn),
             running: None,
             keep,
-            batch: Batch::new(next_sequence_id),
+            batch: Batch::new(checkpoint.next_sequence_id),
             position: Lsn::INVALID,
         }
     }
@@ -124,12 +128,49 @@ impl Intake {
         if self.batch.at_boundary() && !self.batch.has_events() {
             self.position = self.position.max(end_lsn);
         } else {
+            self.last_end = (commit_lsn, end_lsn);
             self.batch.commit(TransactionEnd {
                 commit_lsn,
                 end_lsn,
-                commit_time,
+                commit_time: Some(commit_time),
             });
         }
+    }
+
+    /// Adds a note, between two transactions of the source. It moves no position but to where the
+    /// stream is.
+    ///
+    /// # Errors
+    /// If it is longer than Postgres can store.
+    pub(super) fn note(&mut self, note: Note) -> Result<()> {
+        let (commit_lsn, end_lsn) = self.last_end;
+        let end_lsn = end_lsn.max(self.position);
+        self.last_end = (commit_lsn, end_lsn);
+        let now = postgres_micros(Timestamp::now().as_microsecond());
+        let place = Transaction {
+            commit_lsn: end_lsn,
+            commit_time: now,
+            xid: 0,
+        };
+        let shape = Arc::new(Shape::of_notes(&note.event_type));
+        let record = note.record.to_string();
+        let draft = Draft::noted(record.as_bytes());
+        // No row change has such an index; two notes of one moment differ by their sequence ids.
+        let index = u64::MAX - self.batch.next_sequence_id().unsigned_abs();
+        let event_id = self.ids.id(now, end_lsn, index);
+        self.batch
+            .push(&place, 0, event_id, &shape, &draft, self.keep)
+            .map_err(|error| {
+                Fault::permanent(format!("event {} cannot be logged", note.event_type))
+                    .because(error)
+            })?;
+        self.batch.commit(TransactionEnd {
+            commit_lsn,
+            end_lsn,
+            commit_time: None,
+        });
+        self.batch.tell_when_durable(note.done);
+        Ok(())
     }
 
     async fn data(&mut self, bytes: &[u8]) -> Result<bool> {

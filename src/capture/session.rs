@@ -5,13 +5,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::resume::{self, Resume};
 use super::{idle, intake::Intake, pace::Pace};
 use crate::event::{Capture, EventIds};
-use crate::event_log::{Checkpoint, Chunk, Durable, Link, LogSettings, Tail, Writer, migrate};
+use crate::event_log::{
+    Checkpoint, Chunk, Durable, Link, LogSettings, Note, Tail, Writer, migrate,
+};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
 use crate::wal::{
@@ -73,6 +76,8 @@ pub struct Capturer {
     pub standing: tokio::sync::watch::Sender<Standing>,
     /// The epoch, once the log was claimed.
     pub epoch: Option<i64>,
+    /// Events that do not come from the stream; a session holds it while it runs.
+    pub notes: Arc<Mutex<mpsc::Receiver<Note>>>,
 }
 
 /// An append that is under way. It owns the writer and gives it back.
@@ -104,8 +109,7 @@ impl Capturer {
             control.clone(),
             Link::new(&self.log.target, "rowhook keys"),
             ids,
-            checkpoint.commit_lsn,
-            checkpoint.next_sequence_id,
+            &checkpoint,
             self.keep,
         );
         self.tail
@@ -126,6 +130,8 @@ impl Capturer {
             stream,
             control,
             intake,
+            notes: Arc::clone(&self.notes).lock_owned().await,
+            waiting: Vec::new(),
             capturer: self,
         };
         let (outcome, stream) = session.run(stop).await;
@@ -270,6 +276,9 @@ struct Session<'a> {
     log: Connection,
     stream: Stream,
     intake: Intake,
+    notes: OwnedMutexGuard<mpsc::Receiver<Note>>,
+    /// Who waits for what was appended to be durable.
+    waiting: Vec<oneshot::Sender<()>>,
     /// `None` while an append is under way.
     writer: Option<Writer>,
     appending: Option<Appending>,
@@ -308,13 +317,15 @@ impl Session<'_> {
                 //    down, and waits for this session: it must not be kept waiting.
                 () = self.control.ended() => return Err(Fault::transient("the source closed the connection")),
                 () = self.log.ended() => return Err(Fault::transient("the log database closed the connection")),
-                // 4. The stream, as long as the batch has room and nothing is to gather.
+                // 4. A note, between two transactions: it is rare, and must not wait for a lull.
+                Some(note) = self.notes.recv(), if self.intake.between_transactions() => self.intake.note(note)?,
+                // 5. The stream, as long as the batch has room and nothing is to gather.
                 received = self.stream.receive(), if has_room && gathers_until.is_none() => {
                     let received = received?;
                     self.take(received).await?;
                 }
                 () = reached(gathers_until) => {}
-                // 5. The clock: positions with nothing to log in front of them.
+                // 6. The clock: positions with nothing to log in front of them.
                 _ = tick.tick() => self.confirm_idle(),
             }
         }
@@ -327,6 +338,9 @@ impl Session<'_> {
         while let Some(received) = next {
             if self.intake.take(received).await? {
                 self.capturer.metrics.transactions.inc();
+                if let Ok(note) = self.notes.try_recv() {
+                    self.intake.note(note)?;
+                }
                 self.append_if_due();
             }
             taken += 1;
@@ -366,13 +380,18 @@ impl Session<'_> {
     /// Takes an append's outcome: acknowledges what is durable and shows it to readers.
     fn settle(
         &mut self,
-        (writer, chunk, outcome): (Writer, Chunk, Result<Option<Durable>>),
+        (writer, mut chunk, outcome): (Writer, Chunk, Result<Option<Durable>>),
     ) -> Result<()> {
         self.appending = None;
         let durable = outcome?;
         self.writer = Some(writer);
+        self.waiting.append(&mut chunk.waiting);
         if let Some(durable) = durable {
             self.acknowledge(durable);
+            for waiting in self.waiting.drain(..) {
+                // Whoever no longer wants to know need not.
+                let _ = waiting.send(());
+            }
         }
         if chunk.is_position() {
             return Ok(());

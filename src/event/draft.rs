@@ -23,6 +23,18 @@ pub struct Draft<'a> {
     pub unknown: &'a [usize],
 }
 
+impl<'a> Draft<'a> {
+    /// Something that rowhook itself has to tell.
+    #[must_use]
+    pub fn noted(record: &'a [u8]) -> Self {
+        Self {
+            action: Action::Noted,
+            record: Some(record),
+            ..Draft::truncated()
+        }
+    }
+}
+
 impl Draft<'static> {
     /// TRUNCATE of a table.
     #[must_use]
@@ -120,7 +132,8 @@ impl Drafter {
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Full))
             }
             Before::Key(row) => {
-                let keyed = self.key(shape, &row, None)? && shape.key_is_identified();
+                // A key that the identity does not carry is not known, and never empty.
+                let keyed = self.key(shape, &row, None)? && shape.key_in_identity();
                 self.key_row(shape, &row);
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Key))
             }

@@ -80,6 +80,21 @@ impl Shape {
         }
     }
 
+    /// The shape of what rowhook itself has to tell, as `rowhook.wal_budget`.
+    #[must_use]
+    pub fn of_notes(event_type: &str) -> Self {
+        let resource = event_type.split('.').next().unwrap_or(event_type);
+        Self {
+            types: [(); 4].map(|()| Arc::from(event_type)),
+            schema: Arc::from(""),
+            table: Arc::from(""),
+            resource: Arc::from(resource),
+            columns: Vec::new(),
+            key: Vec::new(),
+            sparse: false,
+        }
+    }
+
     /// Rows are in partitions, which may identify them by `columns`. The stream tells the identity of
     /// the partitioned table alone: where that is FULL and a partition's is not, old rows come as
     /// whole ones with null for everything but those columns.
@@ -105,12 +120,6 @@ impl Shape {
         self.sparse && others.peek().is_some() && others.all(|(_, field)| field == Field::Null)
     }
 
-    /// Whether an old row of which only the identity is carried says the resource id.
-    pub(super) fn key_is_identified(&self) -> bool {
-        let in_identity = |place: &usize| self.columns.get(*place).is_some_and(|c| c.in_identity);
-        self.key.iter().all(in_identity)
-    }
-
     /// `posts.updated`.
     #[must_use]
     pub fn event_type(&self, action: Action) -> &Arc<str> {
@@ -121,6 +130,15 @@ impl Shape {
             Action::Deleted => deleted,
             Action::Truncated => truncated,
         }
+    }
+
+    /// Whether the replica identity's columns hold the whole key.
+    pub(super) fn key_in_identity(&self) -> bool {
+        self.key.iter().all(|place| {
+            self.columns
+                .get(*place)
+                .is_some_and(|column| column.in_identity)
+        })
     }
 
     /// Name of a column, by its place.

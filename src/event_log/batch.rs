@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::copy::{self, Parts, Place, Span, ValueTooLong};
@@ -28,8 +29,8 @@ pub struct TransactionEnd {
     pub commit_lsn: Lsn,
     /// End of that record: the position to acknowledge.
     pub end_lsn: Lsn,
-    /// Microseconds since 2000-01-01 UTC.
-    pub commit_time: i64,
+    /// Microseconds since 2000-01-01 UTC; `None` where no transaction of the source ends.
+    pub commit_time: Option<i64>,
 }
 
 /// What a chunk ends with.
@@ -53,6 +54,8 @@ pub struct Batch {
     end: Option<TransactionEnd>,
     /// Whether rows follow that end: the batch stops in the middle of a transaction.
     open: bool,
+    /// Who wants to know when it is durable.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// What is needed to give a logged event to readers without reading it back.
@@ -75,6 +78,8 @@ pub struct Chunk {
     pub(super) next_sequence_id: i64,
     pub(super) end: End,
     marks: Vec<Mark>,
+    /// Who wants to know when it is durable.
+    pub waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Batch {
@@ -88,6 +93,7 @@ impl Batch {
             count: 0,
             end: None,
             open: false,
+            waiting: Vec::new(),
         }
     }
 
@@ -139,6 +145,17 @@ impl Batch {
         self.open = false;
     }
 
+    /// Someone wants to know when all that it holds now is durable.
+    pub fn tell_when_durable(&mut self, waiting: oneshot::Sender<()>) {
+        self.waiting.push(waiting);
+    }
+
+    /// The sequence id of the event that comes next.
+    #[must_use]
+    pub fn next_sequence_id(&self) -> i64 {
+        self.next_sequence_id
+    }
+
     /// Bytes that wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -179,6 +196,7 @@ impl Batch {
                 _ => End::Open,
             },
             marks: full.marks,
+            waiting: full.waiting,
         }
     }
 }
@@ -193,6 +211,7 @@ impl Chunk {
             next_sequence_id: 0,
             end: End::Position(position),
             marks: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -224,7 +243,7 @@ impl Chunk {
     #[must_use]
     pub fn commit_time(&self) -> Option<i64> {
         match self.end {
-            End::Transaction(end) => Some(end.commit_time),
+            End::Transaction(end) => end.commit_time,
             End::Position(_) | End::Open => None,
         }
     }

@@ -6,16 +6,18 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::{Metrics, age};
 use super::settings::Settings;
+use super::wal_budget::{Forecast, Growth, Level};
 use crate::capture::{Standing, tables};
 use crate::event::Capture;
-use crate::event_log::{Link, keys, retention};
+use crate::event_log::{Inlet, Link, Note, keys, retention};
 use crate::fault::{Fault, Result};
-use crate::wal::{Source, slot};
+use crate::wal::{Source, server_error::sql_fault, slot};
 
 /// How often the slot is measured.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);
@@ -37,34 +39,127 @@ async fn pause(interval: Duration, stop: &CancellationToken) -> bool {
     }
 }
 
-/// Measures what the slot holds back, and warns at half of the WAL budget and at all of it.
+/// Measures what the slot holds back, and says so at half of the WAL budget and at all of it: in the
+/// log, in the metrics, and as an event.
 ///
 /// # Errors
 /// None; what cannot be measured is measured again later.
 pub async fn watch_slot(
     source: Source,
     metrics: Arc<Metrics>,
+    log: Link,
+    inlet: Inlet,
+    standing: watch::Receiver<Standing>,
     stop: CancellationToken,
 ) -> Result<()> {
     let link = Link::new(&source.target, "rowhook watch");
+    let began = Instant::now();
+    let mut growth = Growth::default();
     let mut level = Level::Fine;
+    let mut news = News::default();
     while pause(SLOT_INTERVAL, &stop).await {
         let measured = async { slot::retained(&link.connection().await?, &source.slot).await };
         let Ok(Some(retained)) = measured.await else {
             continue;
         };
-        metrics.slot_wal_bytes.set(retained.held_bytes);
+        growth.add(began.elapsed(), retained.held_bytes);
+        let forecast = Forecast {
+            held: retained.held_bytes,
+            budget: source.wal_budget,
+            bytes_per_second: growth.bytes_per_second(),
+        };
+        metrics.slot_holds(&forecast);
         metrics.source_lag_bytes.set(retained.lag_bytes);
         metrics
             .source_lag_seconds
             .set(lag_seconds(&metrics, retained.lag_bytes));
-        let now = Level::of(retained.held_bytes, source.wal_budget);
+        let now = Level::of(forecast.held, forecast.budget, level);
         if now != level {
-            now.tell(&source, retained.held_bytes);
+            tell_level(now, &source.slot, &forecast);
             level = now;
+        }
+        // Only the one instance that writes the log has something to say in it.
+        if !matches!(*standing.borrow(), Standing::StandBy { .. }) {
+            news.follow(level, &forecast, &source.slot, &log, &inlet)
+                .await;
         }
     }
     Ok(())
+}
+
+/// What the log's readers know of the level.
+#[derive(Default)]
+struct News {
+    /// The level of the last event; `None` until the log was asked.
+    noted: Option<Level>,
+    /// An event that is on its way.
+    under_way: Option<(Level, oneshot::Receiver<()>)>,
+}
+
+impl News {
+    /// Hands in an event where the level is not what the last one said. One that is lost on its way
+    /// is handed in again.
+    async fn follow(
+        &mut self,
+        level: Level,
+        forecast: &Forecast,
+        slot: &str,
+        log: &Link,
+        inlet: &Inlet,
+    ) {
+        if let Some((sent, mut outcome)) = self.under_way.take() {
+            match outcome.try_recv() {
+                Ok(()) => self.noted = Some(sent),
+                Err(TryRecvError::Empty) => {
+                    self.under_way = Some((sent, outcome));
+                    return;
+                }
+                Err(TryRecvError::Closed) => {}
+            }
+        }
+        // A log that is away is no reason to wait: what it said last is asked for another time.
+        let noted = match self.noted {
+            Some(noted) => noted,
+            None => noted_level(log).await.unwrap_or(Level::Fine),
+        };
+        if noted == level {
+            self.noted = Some(noted);
+            return;
+        }
+        let (note, outcome) = Note::new("rowhook.wal_budget", forecast.record(slot, level));
+        if inlet.try_send(note).is_ok() {
+            self.under_way = Some((level, outcome));
+        }
+    }
+}
+
+/// The level of the last event about it.
+async fn noted_level(log: &Link) -> Result<Level> {
+    let fault = |error| sql_fault("cannot read the last event about the WAL budget", error);
+    let row = log
+        .connection()
+        .await?
+        .query_opt(include_str!("../../sql/noted_wal_budget.sql"), &[])
+        .await
+        .map_err(fault)?;
+    let word = row.map(|row| row.try_get::<_, Option<String>>(0));
+    let word = word.transpose().map_err(fault)?.flatten();
+    Ok(word.map_or(Level::Fine, |word| Level::parse(&word)))
+}
+
+fn tell_level(level: Level, slot: &str, forecast: &Forecast) {
+    let (held, budget) = (ByteSize(forecast.held), ByteSize(forecast.budget));
+    match level {
+        Level::Fine => {
+            tracing::info!(%slot, %held, %budget, "the slot holds back less than half of its WAL budget again")
+        }
+        Level::Half => {
+            tracing::warn!(%slot, %held, %budget, left = %forecast, "the slot holds back more than half of its WAL budget")
+        }
+        Level::Over => {
+            tracing::error!(%slot, %held, %budget, left = %forecast, "the slot holds back more than its WAL budget: the source's disk is at risk")
+        }
+    }
 }
 
 /// Age of the newest logged transaction, if there is more to read than a quiet server writes.
@@ -74,38 +169,6 @@ fn lag_seconds(metrics: &Metrics, lag_bytes: u64) -> f64 {
         0.0
     } else {
         age(newest).as_secs_f64()
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Fine,
-    Half,
-    Over,
-}
-
-impl Level {
-    fn of(held: u64, budget: u64) -> Self {
-        match held {
-            held if held >= budget => Self::Over,
-            held if held >= budget / 2 => Self::Half,
-            _ => Self::Fine,
-        }
-    }
-
-    fn tell(self, source: &Source, held: u64) {
-        let (slot, held, budget) = (&source.slot, ByteSize(held), ByteSize(source.wal_budget));
-        match self {
-            Self::Fine => {
-                tracing::info!(%slot, %held, %budget, "the slot holds back less than half of its WAL budget again")
-            }
-            Self::Half => {
-                tracing::warn!(%slot, %held, %budget, "the slot holds back more than half of its WAL budget")
-            }
-            Self::Over => {
-                tracing::error!(%slot, %held, %budget, "the slot holds back more than its WAL budget: the source's disk is at risk")
-            }
-        }
     }
 }
 

@@ -48,3 +48,4 @@ mod log;
 mod segments;
 mod schema;
 mod tables;
+mod wal_budget;
