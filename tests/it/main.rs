@@ -49,3 +49,4 @@ mod segments;
 mod schema;
 mod tables;
 mod wal_budget;
+mod transactions;
