@@ -271,9 +271,8 @@ impl Intake {
         }
     }
 
-    /// The server sends a relation again after it has changed, not after the transaction that
-    /// changed it: a key that was made under a savepoint of the same transaction looked like a later
-    /// one until here.
+    /// The server sends a relation again after it has changed, not for each transaction: what an
+    /// older transaction wrote after that is read by the earlier key, what follows it must not be.
     async fn look_again_at_keys(&mut self, xid: u32) -> Result<()> {
         let is_due = |(made_by, _): &(u32, Relation)| !began_before(xid, *made_by);
         let due: Vec<_> = self

@@ -284,6 +284,44 @@ async fn a_key_that_is_made_under_a_savepoint_holds_for_what_follows() {
     story.play().await;
 }
 
+/// The limit of what can be told: a transaction that began before the key changed and wrote after it
+/// counts as one from before. Those that follow do not, though the server does not send the relation
+/// again for them.
+#[tokio::test]
+async fn a_transaction_that_is_older_than_the_key_does_not_stand_for_those_that_follow() {
+    for mode in [Daemon::Running, Daemon::Stopped] {
+        let mut captured = Captured::tables(
+            "create table t (id int primary key, tenant int not null default 7);
+             create table other (id int primary key)",
+        )
+        .await;
+        if mode == Daemon::Stopped {
+            captured.daemon.stop().await;
+        }
+        let older = captured.database.client().await;
+        let begin = "begin; insert into other values (1)";
+        older.batch_execute(begin).await.unwrap();
+        captured
+            .execute("alter table t drop constraint t_pkey, add primary key (tenant, id)")
+            .await;
+        let end = "insert into t values (1); commit";
+        older.batch_execute(end).await.unwrap();
+        captured.execute("insert into t values (2)").await;
+        captured.execute("insert into t values (3)").await;
+        if mode == Daemon::Stopped {
+            captured.daemon = captured.rowhook.spawn_ready().await;
+        }
+        let events = captured.logged(4).await;
+        let expected = [
+            "other.created 1",
+            "t.created 1",
+            "t.created 7,2",
+            "t.created 7,3",
+        ];
+        assert_eq!(told(&events), expected, "{mode:?}");
+    }
+}
+
 /// A table made anew is another one, which has to join: what was written before it did is not
 /// captured.
 #[tokio::test]
@@ -403,6 +441,27 @@ async fn every_identity_says_what_it_knows_of_the_old_row_and_no_more() {
     for event in default[1..4].iter().chain(&index[1..4]) {
         assert_eq!(event.unknown, ["big"]);
         assert!(event.record.get("big").is_none());
+    }
+}
+
+#[tokio::test]
+async fn check_says_where_a_delete_will_not_say_which_row_it_was() {
+    let captured = Captured::with(
+        "create table good (id int primary key, email text not null unique);
+         create table bad (id int primary key, email text not null unique);
+         alter table bad replica identity using index bad_email_key;
+         create table ruled (id int primary key, email text)",
+        |rowhook| {
+            rowhook
+                .set("source.replica_identity", "keep")
+                .resource(toml::toml! { table = "public.ruled" key = ["email"] })
+        },
+    )
+    .await;
+    let report = captured.rowhook.succeed(&["check"]).await;
+    for (table, remarked) in [("good", false), ("bad", true), ("ruled", true)] {
+        let remark = format!("table public.{table}: its replica identity does not hold the key");
+        assert_eq!(report.contains(&remark), remarked, "{report}");
     }
 }
 

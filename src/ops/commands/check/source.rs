@@ -255,8 +255,25 @@ fn published(table: &Table, all_tables: bool, settings: &Settings, report: &mut 
             "its replica identity is not full: old values of updates are not known",
             publication::identity_full_sql(table),
         ),
+        _ if !deletes_are_named(table, settings) => report.remark(
+            &about,
+            "its replica identity does not hold the key: a delete does not say which row it was",
+            publication::identity_full_sql(table),
+        ),
         _ => {}
     }
+}
+
+/// Whether the replica identity of a table carries the columns of its resource id.
+fn deletes_are_named(table: &Table, settings: &Settings) -> bool {
+    let rule = settings.capture.rule(&table.schema, &table.name);
+    let key = rule.and_then(|rule| rule.key.as_ref());
+    let carried = match table.identity {
+        'i' => &table.identity_key,
+        _ => &table.primary_key,
+    };
+    let key = key.unwrap_or(&table.primary_key);
+    key.iter().all(|column| carried.contains(column))
 }
 
 /// Columns that the rules name have to exist.
