@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::decode::{Change, Message, Relation, decode};
 use crate::event::{
-    Capture, Draft, Drafter, EventIds, KnownKeys, RowsOf, Shape, TypeCatalog, began_before, key_of,
+    Capture, Draft, Drafter, EventIds, KnownKeys, RowsOf, Shape, TypeCatalog, key_of,
     postgres_micros, unix_micros,
 };
 use crate::event_log::{Batch, Checkpoint, Link, Note, Transaction, TransactionEnd, keys};
@@ -31,8 +31,6 @@ pub(super) struct Intake {
     types: TypeCatalog,
     /// By relation; `None` for one that is not captured.
     shapes: HashMap<u32, Option<Arc<Shape>>>,
-    /// Relations that were read by an earlier key, with the transaction that made today's.
-    by_earlier_key: Vec<(u32, Relation)>,
     ids: EventIds,
     drafter: Drafter,
     /// Transactions up to this commit record are in the log already.
@@ -69,7 +67,6 @@ impl Intake {
             log,
             types: TypeCatalog::default(),
             shapes: HashMap::new(),
-            by_earlier_key: Vec::new(),
             ids,
             drafter: Drafter::default(),
             logged: checkpoint.commit_lsn,
@@ -184,15 +181,12 @@ impl Intake {
                 commit_lsn,
                 commit_time,
                 xid,
-            } => {
-                self.begin(commit_lsn, commit_time, xid);
-                self.look_again_at_keys(xid).await?;
-            }
+            } => self.begin(commit_lsn, commit_time, xid),
             Message::Commit { end_lsn, .. } => {
                 self.commit(end_lsn);
                 return Ok(true);
             }
-            Message::Relation(relation) => self.relation(relation).await?,
+            Message::Relation(relation) => self.relation(&relation).await?,
             Message::Change(change) => self.change(&change)?,
             Message::Truncate { relations, .. } => {
                 relations
@@ -205,9 +199,7 @@ impl Intake {
         Ok(false)
     }
 
-    async fn relation(&mut self, relation: Relation) -> Result<()> {
-        self.by_earlier_key
-            .retain(|(_, earlier)| earlier.oid != relation.oid);
+    async fn relation(&mut self, relation: &Relation) -> Result<()> {
         if !self.capture.includes(&relation.schema, &relation.name) {
             self.shapes.insert(relation.oid, None);
             return Ok(());
@@ -222,7 +214,7 @@ impl Intake {
             self.types
                 .learn(in_time(CATALOGS, catalog::types(&self.catalogs, &unknown)).await?);
         }
-        let shape = self.shape(&relation).await?;
+        let shape = self.shape(relation).await?;
         self.shapes.insert(relation.oid, Some(Arc::new(shape)));
         Ok(())
     }
@@ -248,11 +240,6 @@ impl Intake {
         let rows = self.rows();
         let rule = self.capture.rule(&relation.schema, &relation.name);
         let key = key_of(relation, rule, &known, rows);
-        if let Some(made_by) = known.made_by
-            && began_before(rows.xid, made_by)
-        {
-            self.by_earlier_key.push((made_by, relation.clone()));
-        }
         let shape = Shape::new(relation, rule, &key, &self.types);
         Ok(match (identity.partitioned, is_gone) {
             (true, _) => shape.in_partitions(&identity.part_columns),
@@ -269,20 +256,6 @@ impl Intake {
             xid: transaction.map_or(0, |transaction| transaction.xid),
             committed_at: transaction.map_or(0, |it| unix_micros(it.commit_time)),
         }
-    }
-
-    /// The server sends a relation again after it has changed, not for each transaction: what an
-    /// older transaction wrote after that is read by the earlier key, what follows it must not be.
-    async fn look_again_at_keys(&mut self, xid: u32) -> Result<()> {
-        let is_due = |(made_by, _): &(u32, Relation)| !began_before(xid, *made_by);
-        let due: Vec<_> = self
-            .by_earlier_key
-            .extract_if(.., |it| is_due(it))
-            .collect();
-        for (_, relation) in due {
-            self.relation(relation).await?;
-        }
-        Ok(())
     }
 
     fn change(&mut self, change: &Change<'_>) -> Result<()> {

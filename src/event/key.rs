@@ -37,8 +37,7 @@ pub struct RowsOf {
 }
 
 /// Whether transaction `xid` began before transaction `other`: ids go round.
-#[must_use]
-pub fn began_before(xid: u32, other: u32) -> bool {
+fn began_before(xid: u32, other: u32) -> bool {
     xid.wrapping_sub(other) > u32::MAX / 2
 }
 

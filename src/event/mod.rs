@@ -16,7 +16,7 @@ mod tests;
 pub use draft::{Draft, Drafter, MisfitRow};
 pub use fields::{Fields, Member};
 pub use id::{EventIds, postgres_micros, rfc3339, unix_micros};
-pub use key::{KnownKeys, NotedKey, RowsOf, began_before, key_of};
+pub use key::{KnownKeys, NotedKey, RowsOf, key_of};
 pub use kind::{Kind, TypeCatalog};
 pub use logged::{Action, Event, OldRow, Origin};
 pub use resource::{Capture, Redaction, ResourceRule, TableName, TablePattern};

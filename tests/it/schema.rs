@@ -285,8 +285,7 @@ async fn a_key_that_is_made_under_a_savepoint_holds_for_what_follows() {
 }
 
 /// The limit of what can be told: a transaction that began before the key changed and wrote after it
-/// counts as one from before. Those that follow do not, though the server does not send the relation
-/// again for them.
+/// counts as one from before. Those that follow do not.
 #[tokio::test]
 async fn a_transaction_that_is_older_than_the_key_does_not_stand_for_those_that_follow() {
     for mode in [Daemon::Running, Daemon::Stopped] {
