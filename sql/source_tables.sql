@@ -1,4 +1,4 @@
--- Every table that could be captured. $1: the publication's name.
+-- Every relation that could be taken for a table. $1: the publication's name.
 select c.oid,
        n.nspname::text,
        c.relname::text,
@@ -23,10 +23,15 @@ select c.oid,
                   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '{}'),
        exists (select from pg_catalog.pg_publication_rel r, pg_catalog.pg_publication p
                 where r.prrelid = c.oid and p.oid = r.prpubid and p.pubname = $1::text),
-       pg_catalog.pg_has_role(c.relowner, 'usage')
+       pg_catalog.pg_has_role(c.relowner, 'usage'),
+       coalesce((select array_agg(part.relid::regclass::text order by part.relid::regclass::text)
+                   from pg_catalog.pg_partition_tree(c.oid) part
+                   join pg_catalog.pg_class leaf on leaf.oid = part.relid
+                  where c.relkind = 'p' and (leaf.relkind = 'f' or leaf.relkind = 'r' and leaf.relpersistence <> 'p')),
+                '{}')
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where c.relkind in ('r', 'p')
+ where c.relkind in ('r', 'p', 'v', 'm', 'f')
    and n.nspname not in ('pg_catalog', 'information_schema', 'rowhook')
-   and n.nspname !~ '^pg_(toast|temp)'
+   and n.nspname !~ '^pg_toast'
  order by n.nspname, c.relname

@@ -13,14 +13,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::backfill::{Backfiller, Handover};
 use crate::capture::{Capturer, Standing};
 use crate::dispatch::{Runner, switchboard};
-use crate::event_log::{Link, Tail};
+use crate::event_log::{Link, Note, Tail, WAITING_NOTES};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Health;
 use crate::ops::metrics::Metrics;
@@ -56,7 +56,8 @@ pub async fn run(
             stop.clone(),
         ));
     }
-    tasks.spawn(capture(shared.capturer(&initial), stop.clone()));
+    let (inlet, notes) = mpsc::channel(WAITING_NOTES);
+    tasks.spawn(capture(shared.capturer(&initial, notes), stop.clone()));
     let for_dispatch = Dispatch {
         shared: shared.clone(),
         settings: settings.clone(),
@@ -67,11 +68,15 @@ pub async fn run(
     tasks.spawn(upkeep::watch_slot(
         initial.source.clone(),
         Arc::clone(&shared.metrics),
+        shared.link.clone(),
+        inlet,
+        shared.standing.subscribe(),
         stop.clone(),
     ));
     tasks.spawn(upkeep::follow_tables(
         initial.source.clone(),
         Arc::new(initial.capture.clone()),
+        shared.link.clone(),
         shared.standing.subscribe(),
         stop.clone(),
     ));
@@ -147,7 +152,7 @@ impl Shared {
         }
     }
 
-    fn capturer(&self, settings: &Settings) -> Capturer {
+    fn capturer(&self, settings: &Settings, notes: mpsc::Receiver<Note>) -> Capturer {
         Capturer {
             source: settings.source.clone(),
             capture: Arc::new(settings.capture.clone()),
@@ -158,6 +163,7 @@ impl Shared {
             standing: self.standing.clone(),
             epoch: None,
             handover: Arc::clone(&self.handover),
+            notes: Arc::new(Mutex::new(notes)),
         }
     }
 }

@@ -6,18 +6,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use jiff::Timestamp;
 
 use super::attributes::Attributes;
-use super::backfill::{self, Handover, Window, key_of};
+use super::backfill::{self, Handover, Window};
 use super::histories::KnownHistories;
 use super::recall::{Held, Recall};
 use crate::decode::{Change, Message, Relation, RowChange, decode};
-use crate::event::{Capture, Draft, Drafter, EventIds, Fields, MisfitRow, Shape, TypeCatalog};
+use crate::event::{
+    Capture, Draft, Drafter, EventIds, Fields, KnownKeys, MisfitRow, RowsOf, Shape, TypeCatalog,
+    key_of, postgres_micros, unix_micros,
+};
 use crate::event_log::backfills::Progress;
 use crate::event_log::history::{History, LastEvent};
-use crate::event_log::{Batch, Checkpoint, Chunk, Transaction, TransactionEnd};
+use crate::event_log::{Batch, Checkpoint, Chunk, Link, Note, Transaction, TransactionEnd, keys};
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, Received, catalog};
+
+/// Who is asked most.
+const CATALOGS: &str = "the source's database";
 
 /// What a look into the source's catalogs may take.
 const CATALOG_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,6 +34,8 @@ pub(super) struct Intake {
     capture: Arc<Capture>,
     /// For what the stream does not say about a relation.
     catalogs: Connection,
+    /// The log, for the keys that relations had.
+    log: Link,
     types: TypeCatalog,
     attributes: Attributes,
     /// By relation; `None` for one that is not captured.
@@ -47,6 +56,8 @@ pub(super) struct Intake {
     /// Whether readers want events from memory.
     keep: bool,
     pub(super) batch: Batch,
+    /// Where the last transaction with something to log ended: its commit record, and its end.
+    last_end: (Lsn, Lsn),
     /// Up to here the stream has brought nothing that is not in a batch.
     pub(super) position: Lsn,
 }
@@ -90,6 +101,7 @@ impl Intake {
     pub(super) fn new(
         capture: Arc<Capture>,
         catalogs: Connection,
+        log: Link,
         checkpoint: &Checkpoint,
         keep: bool,
         histories: KnownHistories,
@@ -101,6 +113,7 @@ impl Intake {
             window: None,
             capture,
             catalogs,
+            log,
             types: TypeCatalog::default(),
             attributes: Attributes::default(),
             shapes: HashMap::new(),
@@ -115,6 +128,7 @@ impl Intake {
             ),
             drafter: Drafter::default(),
             logged: checkpoint.commit_lsn,
+            last_end: (checkpoint.commit_lsn, checkpoint.acknowledged_lsn),
             running: None,
             keep,
             batch: Batch::new(checkpoint.next_sequence_id),
@@ -196,10 +210,11 @@ impl Intake {
         if self.batch.at_boundary() && !self.batch.has_content() {
             self.position = self.position.max(end_lsn);
         } else {
+            self.last_end = (commit_lsn, end_lsn);
             self.batch.commit(TransactionEnd {
                 commit_lsn,
                 end_lsn,
-                commit_time,
+                commit_time: Some(commit_time),
             });
         }
     }
@@ -269,6 +284,42 @@ impl Intake {
             table: shape.table.to_string(),
             history: *history,
         }))
+    }
+
+    /// Adds a note, between two transactions of the source. It moves no position but to where the
+    /// stream is.
+    ///
+    /// # Errors
+    /// If it is longer than Postgres can store.
+    pub(super) fn note(&mut self, note: Note) -> Result<()> {
+        let (commit_lsn, end_lsn) = self.last_end;
+        let end_lsn = end_lsn.max(self.position);
+        self.last_end = (commit_lsn, end_lsn);
+        let now = postgres_micros(Timestamp::now().as_microsecond());
+        let place = Transaction {
+            commit_lsn: end_lsn,
+            commit_time: now,
+            xid: 0,
+        };
+        let shape = Arc::new(Shape::of_notes(&note.event_type));
+        let record = note.record.to_string();
+        let draft = Draft::noted(record.as_bytes());
+        // No row change has such an index; two notes of one moment differ by their sequence ids.
+        let index = u64::MAX - self.batch.next_sequence_id().unsigned_abs();
+        let event_id = self.ids.id(now, end_lsn, index);
+        self.batch
+            .push(&place, 0, event_id, &shape, &draft, self.keep)
+            .map_err(|error| {
+                Fault::permanent(format!("event {} cannot be logged", note.event_type))
+                    .because(error)
+            })?;
+        self.batch.commit(TransactionEnd {
+            commit_lsn,
+            end_lsn,
+            commit_time: None,
+        });
+        self.batch.tell_when_durable(note.done);
+        Ok(())
     }
 
     async fn data(&mut self, bytes: &[u8]) -> Result<Step> {
@@ -348,11 +399,9 @@ impl Intake {
             .collect();
         if !unknown.is_empty() {
             self.types
-                .learn(in_time(catalog::types(&self.catalogs, &unknown)).await?);
+                .learn(in_time(CATALOGS, catalog::types(&self.catalogs, &unknown)).await?);
         }
-        let primary_key = in_time(catalog::primary_key(&self.catalogs, relation.oid)).await?;
-        let rule = self.capture.rule(&relation.schema, &relation.name);
-        let shape = Shape::new(relation, rule, &primary_key, &self.types);
+        let shape = self.shape(relation).await?;
         let history = if shape.recalls {
             self.history(relation, &shape).await?
         } else {
@@ -405,7 +454,7 @@ impl Intake {
         // The types of now, as the rows are of now.
         let types: Vec<u32> = rows.relation.columns.iter().map(|it| it.type_oid).collect();
         self.types
-            .learn(in_time(catalog::types(&self.catalogs, &types)).await?);
+            .learn(in_time(CATALOGS, catalog::types(&self.catalogs, &types)).await?);
         let known = self.known(&rows.relation).await?;
         let columns = &rows.relation.columns;
         let place = |name: &String| columns.iter().position(|column| column.name == *name);
@@ -418,7 +467,7 @@ impl Intake {
             let RowChange::Insert(row) = change.row else {
                 continue;
             };
-            if !key_of(&row, &places).is_some_and(|key| window.has_changed(&key)) {
+            if !backfill::key_of(&row, &places).is_some_and(|key| window.has_changed(&key)) {
                 self.log(&known, &Content::Snapshot(&change.row))?;
                 logged += 1;
             }
@@ -441,7 +490,7 @@ impl Intake {
             (&relation.schema, &relation.name),
             self.batch.next_sequence_id(),
         );
-        let (history, is_new) = in_time(look_up).await?;
+        let (history, is_new) = in_time(CATALOGS, look_up).await?;
         if is_new {
             self.recall.forget(&shape.resource);
         }
@@ -455,10 +504,53 @@ impl Intake {
         let Some(outdated) = outdated.cloned() else {
             return Ok(());
         };
-        in_time(attributes.refresh(relation, &self.catalogs, &mut self.types)).await?;
+        in_time(
+            CATALOGS,
+            attributes.refresh(relation, &self.catalogs, &mut self.types),
+        )
+        .await?;
         let known = self.known(&outdated).await?;
         self.shapes.insert(relation, Some(known));
         Ok(())
+    }
+
+    /// Works out how rows of a relation are read, by the key of their time.
+    async fn shape(&mut self, relation: &Relation) -> Result<Shape> {
+        let found = in_time(
+            CATALOGS,
+            catalog::row_identity(&self.catalogs, relation.oid),
+        )
+        .await?;
+        let is_gone = found.is_none();
+        let identity = found.unwrap_or_default();
+        let noting = async {
+            let log = self.log.connection().await?;
+            keys::note(&log, relation.oid, &identity.primary_key).await
+        };
+        let known = KnownKeys {
+            noted: in_time("the log", noting).await?,
+            today: identity.primary_key,
+            made_by: identity.made_by,
+        };
+        let rows = self.rows();
+        let rule = self.capture.rule(&relation.schema, &relation.name);
+        let key = key_of(relation, rule, &known, rows);
+        let shape = Shape::new(relation, rule, &key, &self.types);
+        Ok(match (identity.partitioned, is_gone) {
+            (true, _) => shape.in_partitions(&identity.part_columns),
+            // Nothing says whether it had partitions.
+            (false, true) => shape.in_partitions(&key),
+            (false, false) => shape,
+        })
+    }
+
+    /// The transaction that is being streamed. A relation is never sent outside of one.
+    fn rows(&self) -> RowsOf {
+        let transaction = self.running.as_ref().map(|running| running.transaction);
+        RowsOf {
+            xid: transaction.map_or(0, |transaction| transaction.xid),
+            committed_at: transaction.map_or(0, |it| unix_micros(it.commit_time)),
+        }
     }
 
     /// Adds the event of a row change; without one, of a TRUNCATE.
@@ -559,9 +651,10 @@ fn misfit(error: MisfitRow) -> Fault {
 }
 
 /// Catalogs that do not answer are as good as gone; the stream must not wait for them for ever.
-async fn in_time<T>(question: impl Future<Output = Result<T>>) -> Result<T> {
+/// A database that does not answer is as good as gone; the stream must not wait for it for ever.
+async fn in_time<T>(whom: &str, question: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(CATALOG_TIMEOUT, question).await {
         Ok(answer) => answer,
-        Err(_) => Err(Fault::transient("the source's catalogs do not answer")),
+        Err(_) => Err(Fault::transient(format!("{whom} does not answer"))),
     }
 }

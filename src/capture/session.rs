@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytestring::ByteString;
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,7 @@ use super::{idle, intake::Intake, pace::Pace};
 use crate::event::Capture;
 use crate::event_log::history::LastEvent;
 use crate::event_log::{
-    Checkpoint, Chunk, Durable, Link, LogSettings, Tail, Writer, encoding, migrate,
+    Checkpoint, Chunk, Durable, Link, LogSettings, Note, Tail, Writer, encoding, migrate,
 };
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
@@ -81,6 +82,8 @@ pub struct Capturer {
     pub epoch: Option<i64>,
     /// Where chunks of backfills come from.
     pub handover: Arc<Handover>,
+    /// Events that do not come from the stream; a session holds it while it runs.
+    pub notes: Arc<Mutex<mpsc::Receiver<Note>>>,
 }
 
 /// What the writer does now. It owns the writer and gives it back.
@@ -118,6 +121,7 @@ impl Capturer {
         let intake = Intake::new(
             Arc::clone(&self.capture),
             control.clone(),
+            Link::new(&self.log.target, "rowhook keys"),
             &checkpoint,
             self.keep,
             histories,
@@ -141,6 +145,8 @@ impl Capturer {
             stream,
             control,
             intake,
+            notes: Arc::clone(&self.notes).lock_owned().await,
+            waiting: Vec::new(),
             capturer: self,
         };
         let (outcome, stream) = session.run(stop).await;
@@ -285,6 +291,9 @@ struct Session<'a> {
     log: Connection,
     stream: Stream,
     intake: Intake,
+    notes: OwnedMutexGuard<mpsc::Receiver<Note>>,
+    /// Who waits for what was appended to be durable.
+    waiting: Vec<oneshot::Sender<()>>,
     /// `None` while it works.
     writer: Option<Writer>,
     working: Option<Working>,
@@ -323,13 +332,15 @@ impl Session<'_> {
                 //    down, and waits for this session: it must not be kept waiting.
                 () = self.control.ended() => return Err(Fault::transient("the source closed the connection")),
                 () = self.log.ended() => return Err(Fault::transient("the log database closed the connection")),
-                // 4. The stream, as long as the batch has room and nothing is to gather.
+                // 4. A note, between two transactions: it is rare, and must not wait for a lull.
+                Some(note) = self.notes.recv(), if self.intake.between_transactions() => self.intake.note(note)?,
+                // 5. The stream, as long as the batch has room and nothing is to gather.
                 received = self.stream.receive(), if has_room && gathers_until.is_none() => {
                     let received = received?;
                     self.take(received).await?;
                 }
                 () = reached(gathers_until) => {}
-                // 5. The clock: positions with nothing to log in front of them.
+                // 6. The clock: positions with nothing to log in front of them.
                 _ = tick.tick() => self.confirm_idle(),
             }
         }
@@ -342,6 +353,9 @@ impl Session<'_> {
         while let Some(received) = next {
             if self.intake.take(received).await? {
                 self.capturer.metrics.transactions.inc();
+                if let Ok(note) = self.notes.try_recv() {
+                    self.intake.note(note)?;
+                }
                 self.append_if_due();
             }
             taken += 1;
@@ -405,7 +419,7 @@ impl Session<'_> {
         self.writer = Some(writer);
         match done {
             Done::Appended(chunk, durable) => {
-                self.appended(&chunk, durable);
+                self.appended(chunk, durable);
                 Ok(())
             }
             Done::Found(rows, records) => {
@@ -417,9 +431,14 @@ impl Session<'_> {
     }
 
     /// Acknowledges what is durable and shows it to readers.
-    fn appended(&mut self, chunk: &Chunk, durable: Option<Durable>) {
+    fn appended(&mut self, mut chunk: Chunk, durable: Option<Durable>) {
+        self.waiting.append(&mut chunk.waiting);
         if let Some(durable) = durable {
             self.acknowledge(durable);
+            for waiting in self.waiting.drain(..) {
+                // Whoever no longer wants to know need not.
+                let _ = waiting.send(());
+            }
         }
         if chunk.is_position() {
             return;

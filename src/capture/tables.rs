@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::event::{Capture, resource_name};
 use crate::fault::{Fault, Result};
-use crate::wal::publication::{self, Table};
+use crate::wal::publication::{self, LackingPartition, Table};
 use crate::wal::{Connection, ReplicaIdentity, Source, server_error::sql_fault};
 
 /// What a look at the source's tables gave.
@@ -35,14 +35,17 @@ pub struct Refusal {
 /// If two tables would give one resource name.
 pub fn survey(tables: Vec<Table>, source: &Source, capture: &Capture) -> Result<Survey> {
     let mut survey = Survey::default();
-    // A partition's changes are published as its root's.
-    for table in tables.into_iter().filter(|table| !table.partition) {
+    for table in tables {
         if !capture.includes(&table.schema, &table.name) {
+            continue;
+        }
+        let named = capture.names(&table.schema, &table.name);
+        if !named && is_no_news(&table) {
             continue;
         }
         match obstacle(&table, source, capture) {
             Some((reason, fix)) => survey.refused.push(Refusal {
-                named: capture.names(&table.schema, &table.name),
+                named,
                 table: table.label(),
                 reason,
                 fix,
@@ -54,20 +57,54 @@ pub fn survey(tables: Vec<Table>, source: &Source, capture: &Capture) -> Result<
     Ok(survey)
 }
 
-fn obstacle(table: &Table, source: &Source, capture: &Capture) -> Option<(&'static str, String)> {
-    let quoted = table.quoted();
-    if !table.nameable {
-        return Some((
+/// What a wildcard matches beside the tables that it is meant for: nobody expects events of it. A
+/// partition's changes come as its root's.
+fn is_no_news(table: &Table) -> bool {
+    table.partition || matches!(table.kind, 'v' | 'm') || table.persistence == 't'
+}
+
+/// Why something is no table whose changes are in the WAL.
+fn no_table(table: &Table) -> Option<(&'static str, String)> {
+    let other = |what: &str| format!("name {what} in capture.tables instead");
+    match (table.kind, table.persistence) {
+        _ if table.partition => Some((
+            "it is a partition, and its changes come as those of the table that it is a part of",
+            other("that table"),
+        )),
+        ('v', _) => Some((
+            "it is a view, which has no rows of its own",
+            other("the tables that it reads"),
+        )),
+        ('m', _) => Some((
+            "it is a materialized view: a refresh is no change of rows",
+            other("the tables that it reads"),
+        )),
+        ('f', _) => Some((
+            "it is a foreign table, so its changes are in the WAL of another server, if at all",
+            "run a rowhook for the server that holds it, or leave it out with \"!…\" in capture.tables".into(),
+        )),
+        (_, 't') => Some((
+            "it is temporary, so its changes are not in the WAL",
+            "leave it out of capture.tables".into(),
+        )),
+        _ if !table.nameable => Some((
             "its name holds bytes that are no UTF-8, so no statement of ours can name it",
             "rename the table".to_owned(),
-        ));
+        )),
+        (_, 'u') => Some((
+            "it is unlogged, so its changes are not in the WAL",
+            format!("alter table {} set logged", table.quoted()),
+        )),
+        _ => None,
     }
-    if table.persistence != 'p' {
-        return Some((
-            "it is unlogged or temporary, so its changes are not in the WAL",
-            format!("alter table {quoted} set logged"),
-        ));
+}
+
+fn obstacle(table: &Table, source: &Source, capture: &Capture) -> Option<(&'static str, String)> {
+    let no_table = no_table(table);
+    if no_table.is_some() {
+        return no_table;
     }
+    let quoted = table.quoted();
     let key_by_rule = capture
         .rule(&table.schema, &table.name)
         .is_some_and(|rule| rule.key.is_some());
@@ -126,11 +163,53 @@ fn distinct_names(tables: &[Table], capture: &Capture) -> Result<()> {
 pub struct Refreshed {
     /// Tables that joined the publication now.
     pub joined: Vec<String>,
-    /// Tables that match and belong to another role, which has to add them.
-    pub foreign: Vec<String>,
+    /// Partitions whose old rows are carried whole from now on.
+    pub identified: Vec<String>,
+    /// What could not be done.
+    pub problems: Vec<Problem>,
+    /// Primary keys of the captured tables.
+    pub keys: Vec<(u32, Vec<String>)>,
 }
 
-/// Adds tables that match and are not published yet, and sets their replica identity. `None` if the
+/// Why a table could not join, or a partition's old rows are not carried whole.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// `schema.table`.
+    pub table: String,
+    /// The cause and what to do.
+    pub says: String,
+    /// Whether trying again means to wait for a lock, behind which the application would wait, too.
+    pub takes_lock: bool,
+}
+
+impl Refreshed {
+    /// One table's trouble is not the others'; a connection that is gone is everyone's.
+    fn failed(&mut self, connection: &Connection, table: String, fault: Fault) -> Result<()> {
+        if connection.is_ended() {
+            return Err(fault);
+        }
+        let step = fault
+            .advice()
+            .map_or(String::new(), |step| format!(" ({step})"));
+        self.problems.push(Problem {
+            table,
+            says: format!("{}{step}", fault.cause()),
+            takes_lock: true,
+        });
+        Ok(())
+    }
+
+    fn not_ours(&mut self, table: String, says: String) {
+        self.problems.push(Problem {
+            table,
+            says,
+            takes_lock: false,
+        });
+    }
+}
+
+/// Adds tables that match and are not published yet, and sets their replica identity and that of
+/// partitions that were added meanwhile; leaves alone what `may_touch` does not take. `None` if the
 /// publication is gone.
 ///
 /// # Errors
@@ -139,78 +218,153 @@ pub async fn refresh(
     connection: &Connection,
     source: &Source,
     capture: &Capture,
+    may_touch: impl Fn(&str) -> bool,
 ) -> Result<Option<Refreshed>> {
     let name = &source.publication;
     let Some(found) = publication::look_up(connection, name).await? else {
         return Ok(None);
     };
-    let mut refreshed = Refreshed::default();
-    if found.all_tables {
-        return Ok(Some(refreshed));
-    }
     let survey = survey(
         publication::tables(connection, name).await?,
         source,
         capture,
     )?;
-    for table in survey.captured.into_iter().filter(|table| !table.published) {
+    let mut refreshed = Refreshed {
+        keys: survey.keys(),
+        ..Refreshed::default()
+    };
+    let missing = survey.captured.iter().filter(|table| !table.published);
+    for table in missing.filter(|table| !found.all_tables && may_touch(&table.label())) {
         let label = table.label();
         if !table.owned {
-            refreshed.foreign.push(label);
+            let says = "it matches and is not captured: another role owns it; `rowhook check` prints what it has to run";
+            refreshed.not_ours(label, says.into());
             continue;
         }
-        if wants_full(&table, source, capture) {
-            set_identity(connection, &table).await?;
+        match join(connection, source, capture, table).await {
+            Ok(()) => refreshed.joined.push(label),
+            Err(fault) => refreshed.failed(connection, label, fault)?,
         }
-        connection
-            .batch_execute(&publication::add_sql(name, std::slice::from_ref(&table)))
-            .await
-            .map_err(|error| {
-                sql_fault(
-                    format!("cannot add {label} to publication \"{name}\""),
-                    error,
-                )
-            })?;
-        refreshed.joined.push(label);
+    }
+    if source.replica_identity == ReplicaIdentity::Full {
+        identify_partitions(connection, &survey, capture, may_touch, &mut refreshed).await?;
     }
     Ok(Some(refreshed))
 }
 
-/// Makes the stream carry whole old rows; of a partitioned table, those of its partitions. Takes a
-/// short exclusive lock; waits for it at most two seconds, because everything else would queue
-/// behind that wait.
+async fn join(
+    connection: &Connection,
+    source: &Source,
+    capture: &Capture,
+    table: &Table,
+) -> Result<()> {
+    let name = &source.publication;
+    let label = table.label();
+    if wants_full(table, source, capture) {
+        set_identity(connection, table).await?;
+    }
+    let sql = publication::add_sql(name, std::slice::from_ref(table));
+    in_short_lock(connection, &sql).await.map_err(|error| {
+        sql_fault(
+            format!("cannot add {label} to publication \"{name}\""),
+            error,
+        )
+    })
+}
+
+async fn identify_partitions(
+    connection: &Connection,
+    survey: &Survey,
+    capture: &Capture,
+    may_touch: impl Fn(&str) -> bool,
+    refreshed: &mut Refreshed,
+) -> Result<()> {
+    let lacking = publication::lacking_partitions(connection, &survey.roots(capture)).await?;
+    for partition in lacking {
+        if !may_touch(&partition.label) {
+            continue;
+        }
+        if !partition.owned {
+            let says = format!(
+                "old values of this partition are not known: another role owns it and has to run: {}",
+                partition.sql
+            );
+            refreshed.not_ours(partition.label, says);
+            continue;
+        }
+        match set_identity_of_partition(connection, &partition).await {
+            Ok(()) => refreshed.identified.push(partition.label),
+            Err(fault) => refreshed.failed(connection, partition.label, fault)?,
+        }
+    }
+    Ok(())
+}
+
+impl Survey {
+    /// Primary keys of the captured tables.
+    #[must_use]
+    pub fn keys(&self) -> Vec<(u32, Vec<String>)> {
+        let keyed = self
+            .captured
+            .iter()
+            .filter(|table| !table.primary_key.is_empty());
+        keyed
+            .map(|table| (table.oid, table.primary_key.clone()))
+            .collect()
+    }
+
+    /// Captured tables whose partitions are to carry whole old rows.
+    #[must_use]
+    pub fn roots(&self, capture: &Capture) -> Vec<u32> {
+        let wants_full =
+            |table: &&Table| table.kind == 'p' && !capture.recalls(&table.schema, &table.name);
+        let roots = self.captured.iter().filter(wants_full);
+        roots.map(|table| table.oid).collect()
+    }
+}
+
+/// Makes the stream carry whole old rows; of a partitioned table, those of its partitions.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn set_identity(connection: &Connection, table: &Table) -> Result<()> {
-    let fault = |error| {
-        sql_fault(
-            format!("cannot set the replica identity of {}", table.label()),
-            error,
-        )
-        .next_step("run it again when the table is less busy: it needs a short exclusive lock")
-    };
-    let partitions = connection
-        .query(
-            include_str!("../../sql/identity_of_partitions.sql"),
-            &[&table.oid],
-        )
-        .await
-        .map_err(fault)?;
     let mut statements = vec![publication::identity_full_sql(table)];
-    for row in partitions {
-        statements.push(row.try_get(0).map_err(fault)?);
+    for partition in publication::lacking_partitions(connection, &[table.oid]).await? {
+        statements.push(partition.sql);
     }
-    let sql = format!(
-        "begin; set local lock_timeout = '2s'; {}; commit",
-        statements.join("; ")
-    );
+    in_short_lock(connection, &statements.join("; "))
+        .await
+        .map_err(|error| identity_fault(&table.label(), error))
+}
+
+/// Makes the stream carry whole old rows of one partition.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn set_identity_of_partition(
+    connection: &Connection,
+    partition: &LackingPartition,
+) -> Result<()> {
+    in_short_lock(connection, &partition.sql)
+        .await
+        .map_err(|error| identity_fault(&partition.label, error))
+}
+
+fn identity_fault(label: &str, error: tokio_postgres::Error) -> Fault {
+    sql_fault(format!("cannot set the replica identity of {label}"), error)
+        .next_step("run it again when the table is less busy: it needs a short exclusive lock")
+}
+
+/// Runs statements that take a short lock, in one transaction. Waits for the lock at most two
+/// seconds, because everything else would queue behind that wait.
+async fn in_short_lock(connection: &Connection, sql: &str) -> Result<(), tokio_postgres::Error> {
+    let sql = format!("begin; set local lock_timeout = '2s'; {sql}; commit");
     let done = connection.batch_execute(&sql).await;
     if done.is_err() {
         // The failed transaction is still open; if this fails too, the connection is gone.
         let _ = connection.batch_execute("rollback").await;
     }
-    done.map_err(fault)
+    done
 }
 
 #[cfg(test)]
@@ -233,6 +387,7 @@ mod tests {
             published: false,
             owned: true,
             nameable: true,
+            dark_partitions: Vec::new(),
         }
     }
 

@@ -48,6 +48,18 @@ impl<'a> Draft<'a> {
     }
 }
 
+impl<'a> Draft<'a> {
+    /// Something that rowhook itself has to tell.
+    #[must_use]
+    pub fn noted(record: &'a [u8]) -> Self {
+        Self {
+            action: Action::Noted,
+            record: Some(record),
+            ..Draft::truncated()
+        }
+    }
+}
+
 impl Draft<'static> {
     /// TRUNCATE of a table.
     #[must_use]
@@ -104,61 +116,59 @@ impl Drafter {
         }
         self.unknown.clear();
         self.as_text.clear();
-        match (*row, last) {
+        let row = as_carried(shape, row);
+        match (row, last) {
+            (RowChange::Insert(after), _) => {
+                let keyed = self.key(shape, &after, Before::Absent)?;
+                self.row(shape, &after);
+                Ok(self.finish(Action::Created, keyed, false, OldRow::Absent))
+            }
             (RowChange::Update { before, after }, Some(last)) if !row.carries_old_row() => {
-                let keyed = self.key(shape, &after, before.row())?;
+                let keyed = self.key(shape, &after, before)?;
                 let old_row = self.recalled_update(shape, &after, last);
                 Ok(self.finish(Action::Updated, keyed, true, old_row))
             }
             (RowChange::Delete(Before::Key(key)), Some(last)) => {
-                let keyed = self.key(shape, &key, None)?;
+                let keyed = self.key(shape, &key, Before::Absent)? && shape.key_in_identity();
                 let old_row = self.recalled_delete(shape, &key, last);
                 Ok(self.finish(Action::Deleted, keyed, false, old_row))
             }
-            _ => self.draft_as_carried(shape, row),
+            (RowChange::Update { before, after }, _) => self.update(shape, before, &after),
+            (RowChange::Delete(before), _) => self.delete(shape, before),
         }
     }
 
     /// Under which id the row's last event stands in the log, where that is worth a look: the stream
     /// carries less than the old row.
+    ///
+    /// # Errors
+    /// If the row does not have the shape's columns.
     pub fn recalled_id(
         &mut self,
         shape: &Shape,
         row: &RowChange<'_>,
     ) -> Result<Option<&str>, MisfitRow> {
-        if !shape.recalls || row.carries_old_row() {
+        if !shape.recalls {
             return Ok(None);
         }
-        let identified = match *row {
-            RowChange::Insert(_) | RowChange::Delete(Before::Absent) => return Ok(None),
+        let identified = match as_carried(shape, row) {
+            RowChange::Update {
+                before: Before::Absent,
+                after,
+            } => after,
             RowChange::Update {
                 before: Before::Key(key),
                 ..
-            } => key,
-            RowChange::Update { after, .. } => after,
-            RowChange::Delete(Before::Key(key) | Before::Full(key)) => key,
+            }
+            | RowChange::Delete(Before::Key(key)) => key,
+            _ => return Ok(None),
         };
         self.resource_id.clear();
-        self.key(shape, &identified, None)?;
+        let known = self.key(shape, &identified, Before::Absent)?;
         // It was made UTF-8 just now.
-        Ok(std::str::from_utf8(&self.resource_id).ok())
-    }
-
-    /// A draft from what the stream carries alone.
-    fn draft_as_carried(
-        &mut self,
-        shape: &Shape,
-        row: &RowChange<'_>,
-    ) -> Result<Draft<'_>, MisfitRow> {
-        match *row {
-            RowChange::Insert(after) => {
-                let keyed = self.key(shape, &after, None)?;
-                self.row(shape, &after);
-                Ok(self.finish(Action::Created, keyed, false, OldRow::Absent))
-            }
-            RowChange::Update { before, after } => self.update(shape, before, &after),
-            RowChange::Delete(before) => self.delete(shape, before),
-        }
+        Ok(std::str::from_utf8(&self.resource_id)
+            .ok()
+            .filter(|_| known))
     }
 
     fn update(
@@ -167,7 +177,7 @@ impl Drafter {
         before: Before<'_>,
         after: &Tuple<'_>,
     ) -> Result<Draft<'_>, MisfitRow> {
-        let keyed = self.key(shape, after, before.row())?;
+        let keyed = self.key(shape, after, before)?;
         match before {
             Before::Absent => {
                 self.row(shape, after);
@@ -191,12 +201,13 @@ impl Drafter {
     fn delete(&mut self, shape: &Shape, before: Before<'_>) -> Result<Draft<'_>, MisfitRow> {
         match before {
             Before::Full(row) => {
-                let keyed = self.key(shape, &row, None)?;
+                let keyed = self.key(shape, &row, Before::Absent)?;
                 self.row(shape, &row);
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Full))
             }
             Before::Key(row) => {
-                let keyed = self.key(shape, &row, None)?;
+                // A key that the identity does not carry is not known, and never empty.
+                let keyed = self.key(shape, &row, Before::Absent)? && shape.key_in_identity();
                 self.key_row(shape, &row);
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Key))
             }
@@ -291,35 +302,38 @@ impl Drafter {
         self.previous.push(b'}');
     }
 
-    /// Writes the resource id; `false` where the table has no key. A large key that the update did not
-    /// touch stands in the old row alone.
+    /// Writes the resource id; `false` where the table has no key, or the stream does not carry it. A
+    /// large key that an update did not touch stands in the old row alone.
     fn key(
         &mut self,
         shape: &Shape,
         row: &Tuple<'_>,
-        old: Option<&Tuple<'_>>,
+        before: Before<'_>,
     ) -> Result<bool, MisfitRow> {
         self.fits(shape, row)?;
+        let mut known = !shape.key.is_empty();
         for (place, column) in shape.key.iter().enumerate() {
             if place > 0 {
                 self.resource_id.push(b',');
             }
             let field = match row.fields().nth(*column) {
-                Some(Field::Unchanged) => old.and_then(|old| old.fields().nth(*column)),
+                Some(Field::Unchanged) => carried_field(&before, *column, shape),
                 field => field,
             };
-            let Some(Field::Text(text)) = field else {
-                continue;
-            };
-            let text = readable(text);
-            if shape.key.len() == 1 {
-                self.resource_id.extend_from_slice(text.as_bytes());
-            } else {
-                append_key_part(&mut self.resource_id, text.as_bytes());
+            match field {
+                Some(Field::Text(text)) if shape.key.len() == 1 => {
+                    self.resource_id
+                        .extend_from_slice(readable(text).as_bytes());
+                }
+                Some(Field::Text(text)) => {
+                    append_key_part(&mut self.resource_id, readable(text).as_bytes());
+                }
+                Some(Field::Null) => {}
+                Some(Field::Unchanged | Field::Binary(_)) | None => known = false,
             }
         }
         long_id::shorten(&mut self.resource_id);
-        Ok(!shape.key.is_empty())
+        Ok(known)
     }
 
     fn fits(&self, shape: &Shape, row: &Tuple<'_>) -> Result<(), MisfitRow> {
@@ -344,6 +358,36 @@ impl Drafter {
             unknown: &self.unknown,
             as_text: &self.as_text,
         }
+    }
+}
+
+/// A column of an old row, if that carries it.
+fn carried_field<'a>(before: &Before<'a>, place: usize, shape: &Shape) -> Option<Field<'a>> {
+    let row = match before {
+        Before::Full(row) => row,
+        Before::Key(row) if shape.columns.get(place)?.in_identity => row,
+        Before::Absent | Before::Key(_) => return None,
+    };
+    row.fields().nth(place)
+}
+
+/// A change with what its old row really carries.
+fn as_carried<'a>(shape: &Shape, row: &RowChange<'a>) -> RowChange<'a> {
+    match *row {
+        RowChange::Update { before, after } => RowChange::Update {
+            before: carried(shape, before),
+            after,
+        },
+        RowChange::Delete(before) => RowChange::Delete(carried(shape, before)),
+        RowChange::Insert(after) => RowChange::Insert(after),
+    }
+}
+
+/// What an old row really carries.
+fn carried<'a>(shape: &Shape, before: Before<'a>) -> Before<'a> {
+    match before {
+        Before::Full(row) if shape.carries_key_alone(&row) => Before::Key(row),
+        before => before,
     }
 }
 

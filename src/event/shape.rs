@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::kind::{Kind, TypeCatalog};
 use super::{Action, PreviousFrom, Redaction, ResourceRule, json};
-use crate::decode::Relation;
+use crate::decode::{Field, Relation, Tuple};
 
 /// How the rows of one relation become events.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Shape {
     pub recalls: bool,
     pub(super) columns: Vec<Column>,
     pub(super) key: Vec<usize>,
+    /// Whether old rows may lack what is not in the identity.
+    sparse: bool,
     types: [Arc<str>; 5],
 }
 
@@ -49,13 +51,12 @@ pub(super) enum Treatment {
 }
 
 impl Shape {
-    /// Works out the shape of `relation`. `primary_key` is what the catalogs say of it; where they
-    /// say nothing, the replica identity's columns stand in, unless it is the whole row.
+    /// Works out the shape of `relation`, whose rows are named by the columns `key`.
     #[must_use]
     pub fn new(
         relation: &Relation,
         rule: Option<&ResourceRule>,
-        primary_key: &[String],
+        key: &[String],
         types: &TypeCatalog,
     ) -> Self {
         let resource = resource_name(&relation.schema, &relation.name, rule);
@@ -70,7 +71,7 @@ impl Shape {
                 name: column.name.clone(),
             })
             .collect();
-        let key = key_columns(relation, rule, primary_key);
+        let key = places(&columns, key);
         let event_type = |action: Action| Arc::from(format!("{resource}.{}", action.as_str()));
         Self {
             types: [
@@ -87,7 +88,50 @@ impl Shape {
             recalls: recalls(rule, &columns, &key),
             columns,
             key,
+            sparse: false,
         }
+    }
+
+    /// The shape of what rowhook itself has to tell, as `rowhook.wal_budget`.
+    #[must_use]
+    pub fn of_notes(event_type: &str) -> Self {
+        let resource = event_type.split('.').next().unwrap_or(event_type);
+        Self {
+            types: [(); 5].map(|()| Arc::from(event_type)),
+            schema: Arc::from(""),
+            table: Arc::from(""),
+            resource: Arc::from(resource),
+            recalls: false,
+            columns: Vec::new(),
+            key: Vec::new(),
+            sparse: false,
+        }
+    }
+
+    /// Rows are in partitions, which may identify them by `columns`. The stream tells the identity of
+    /// the partitioned table alone: where that is FULL and a partition's is not, old rows come as
+    /// whole ones with null for everything but those columns.
+    #[must_use]
+    pub fn in_partitions(mut self, columns: &[String]) -> Self {
+        let identify = |column: &Column| columns.contains(&column.name);
+        if self.columns.iter().all(|column| column.in_identity) && self.columns.iter().any(identify)
+        {
+            for column in &mut self.columns {
+                column.in_identity = columns.contains(&column.name);
+            }
+            self.sparse = true;
+            self.recalls &= self.key_in_identity();
+        }
+        self
+    }
+
+    /// Whether a whole old row may be one of which only the key was carried. A row whose other
+    /// columns were all null cannot be told from it: saying less than is known is not wrong.
+    pub(super) fn carries_key_alone(&self, row: &Tuple<'_>) -> bool {
+        let mut others = (self.columns.iter().zip(row.fields()))
+            .filter(|(column, _)| !column.in_identity)
+            .peekable();
+        self.sparse && others.peek().is_some() && others.all(|(_, field)| field == Field::Null)
     }
 
     /// `posts.updated`.
@@ -101,6 +145,15 @@ impl Shape {
             Action::Truncated => truncated,
             Action::Snapshot => snapshot,
         }
+    }
+
+    /// Whether the replica identity's columns hold the whole key.
+    pub(super) fn key_in_identity(&self) -> bool {
+        self.key.iter().all(|place| {
+            self.columns
+                .get(*place)
+                .is_some_and(|column| column.in_identity)
+        })
     }
 
     /// Name of a column, by its place.
@@ -141,33 +194,10 @@ fn recalls(rule: Option<&ResourceRule>, columns: &[Column], key: &[usize]) -> bo
     from_log && !key.is_empty() && key.iter().all(identified)
 }
 
-fn key_columns(
-    relation: &Relation,
-    rule: Option<&ResourceRule>,
-    primary_key: &[String],
-) -> Vec<usize> {
-    let positions = |names: &[String]| -> Option<Vec<usize>> {
-        names
-            .iter()
-            .map(|name| {
-                relation
-                    .columns
-                    .iter()
-                    .position(|column| column.name == *name)
-            })
-            .collect()
-    };
-    let chosen = rule
-        .and_then(|rule| rule.key.as_deref())
-        .unwrap_or(primary_key);
-    match positions(chosen) {
-        Some(key) if !key.is_empty() => key,
-        // With FULL every column is marked, which is no key.
-        _ if relation.identity == b'f' => Vec::new(),
-        _ => (0..)
-            .zip(&relation.columns)
-            .filter(|(_, column)| column.in_identity)
-            .map(|(index, _)| index)
-            .collect(),
-    }
+/// The places of the key's columns, in its order.
+fn places(columns: &[Column], names: &[String]) -> Vec<usize> {
+    names
+        .iter()
+        .filter_map(|name| columns.iter().position(|column| column.name == *name))
+        .collect()
 }

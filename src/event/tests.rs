@@ -64,7 +64,16 @@ fn drafted(shape: &Shape, kind: u8, tuples: &[(u8, &[Option<&str>])]) -> String 
 }
 
 fn shape(relation: &Relation, rule: Option<&ResourceRule>) -> Shape {
-    Shape::new(relation, rule, &["id".to_owned()], &TypeCatalog::default())
+    let known = KnownKeys {
+        today: vec!["id".to_owned()],
+        ..KnownKeys::default()
+    };
+    let rows = RowsOf {
+        xid: 1,
+        committed_at: 0,
+    };
+    let key = key_of(relation, rule, &known, rows);
+    Shape::new(relation, rule, &key, &TypeCatalog::default())
 }
 
 fn rule() -> ResourceRule {
@@ -169,6 +178,53 @@ fn a_composite_key_joins_its_parts_without_ambiguity() {
     insta::assert_snapshot!(
         drafted(&shape, b'I', &[(b'N', &[Some("7"), Some("x,y"), Some("z\\")])]),
         @r#"entries.created z\\,x\,y {"id":7,"a":"x,y","b":"z\\"} previous - old row absent unknown []"#
+    );
+}
+
+#[test]
+fn a_partition_that_carries_the_key_alone_makes_no_null_of_the_rest() {
+    let root = relation(b'f', &["id#", "title", "body"]);
+    let shape = shape(&root, None).in_partitions(&["id".to_owned()]);
+    insta::assert_snapshot!(
+        drafted(&shape, b'D', &[(b'O', &[Some("7"), None, None])]),
+        @r#"posts.deleted 7 {"id":7} previous - old row key unknown ["title", "body"]"#
+    );
+    insta::assert_snapshot!(
+        drafted(&shape, b'U', &[
+            (b'O', &[Some("7"), None, None]),
+            (b'N', &[Some("8"), Some("x"), UNCHANGED]),
+        ]),
+        @r#"posts.updated 8 {"id":8,"title":"x"} previous {"id":7} old row key unknown ["body"]"#
+    );
+    insta::assert_snapshot!(
+        drafted(&shape, b'D', &[(b'O', &[Some("7"), Some("x"), None])]),
+        @r#"posts.deleted 7 {"id":7,"title":"x","body":null} previous - old row full unknown []"#
+    );
+}
+
+#[test]
+fn a_key_that_the_stream_does_not_carry_is_not_known() {
+    let index = relation(b'i', &["id#", "*email", "body"]);
+    insta::assert_snapshot!(
+        drafted(&shape(&index, None), b'D', &[(b'K', &[None, Some("a@b.c"), None])]),
+        @r#"posts.deleted - {"email":"a@b.c"} previous - old row key unknown ["id", "body"]"#
+    );
+    let rule = ResourceRule {
+        key: Some(vec!["body".into()]),
+        ..rule()
+    };
+    let untouched: &[Option<&str>] = &[Some("7"), Some("y"), UNCHANGED];
+    let full = relation(b'f', &["id#", "email", "body"]);
+    insta::assert_snapshot!(
+        drafted(&shape(&full, Some(&rule)), b'U', &[
+            (b'O', &[Some("7"), Some("x"), Some("long")]),
+            (b'N', untouched),
+        ]),
+        @r#"posts.updated long {"id":7,"email":"y","body":"long"} previous {"email":"x"} old row full unknown []"#
+    );
+    insta::assert_snapshot!(
+        drafted(&shape(&index, Some(&rule)), b'U', &[(b'N', untouched)]),
+        @r#"posts.updated - {"id":7,"email":"y"} previous - old row absent unknown ["body"]"#
     );
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::backfills::Progress;
@@ -29,8 +30,8 @@ pub struct TransactionEnd {
     pub commit_lsn: Lsn,
     /// End of that record: the position to acknowledge.
     pub end_lsn: Lsn,
-    /// Microseconds since 2000-01-01 UTC.
-    pub commit_time: i64,
+    /// Microseconds since 2000-01-01 UTC; `None` where no transaction of the source ends.
+    pub commit_time: Option<i64>,
 }
 
 /// What a chunk ends with.
@@ -60,6 +61,8 @@ pub struct Batch {
     open: bool,
     /// What its rows add to backfills.
     progress: Vec<Progress>,
+    /// Who wants to know when it is durable.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// What is needed to give a logged event to readers without reading it back.
@@ -85,6 +88,8 @@ pub struct Chunk {
     /// What is committed with it, beside its rows.
     pub progress: Vec<Progress>,
     marks: Vec<Mark>,
+    /// Who wants to know when it is durable.
+    pub waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Batch {
@@ -99,6 +104,7 @@ impl Batch {
             end: None,
             open: false,
             progress: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -163,6 +169,17 @@ impl Batch {
         self.open = false;
     }
 
+    /// Someone wants to know when all that it holds now is durable.
+    pub fn tell_when_durable(&mut self, waiting: oneshot::Sender<()>) {
+        self.waiting.push(waiting);
+    }
+
+    /// The sequence id of the event that comes next.
+    #[must_use]
+    pub fn next_sequence_id(&self) -> i64 {
+        self.next_sequence_id
+    }
+
     /// Bytes that wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -173,12 +190,6 @@ impl Batch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.has_content() && self.end.is_none()
-    }
-
-    /// Sequence id of the next event.
-    #[must_use]
-    pub fn next_sequence_id(&self) -> i64 {
-        self.next_sequence_id
     }
 
     /// Whether it holds anything to commit.
@@ -214,6 +225,7 @@ impl Batch {
             },
             progress: full.progress,
             marks: full.marks,
+            waiting: full.waiting,
         }
     }
 }
@@ -229,6 +241,7 @@ impl Chunk {
             end: End::Position(position),
             progress: Vec::new(),
             marks: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -260,7 +273,7 @@ impl Chunk {
     #[must_use]
     pub fn commit_time(&self) -> Option<i64> {
         match self.end {
-            End::Transaction(end) => Some(end.commit_time),
+            End::Transaction(end) => end.commit_time,
             End::Position(_) | End::Open => None,
         }
     }

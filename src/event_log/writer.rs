@@ -157,7 +157,7 @@ impl Writer {
             .await
             .map_err(fault)?;
         let finish = async { sink.as_mut().finish().await.map_err(fault) };
-        let advance = self.advance(end.end_lsn, chunk.next_sequence_id, Some(end.commit_time));
+        let advance = self.advance(end.end_lsn, chunk.next_sequence_id, end.commit_time);
         let commit = async { self.connection.batch_execute("commit").await.map_err(fault) };
         // All three travel together. If one of the first two fails, the transaction is aborted and
         // the commit is a rollback; the first error is the one that is reported.

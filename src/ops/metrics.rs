@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::pulse::Pulse;
+use super::wal_budget::Forecast;
 use crate::event::unix_micros;
 use crate::wal::Lsn;
 
@@ -49,8 +50,10 @@ pub struct Metrics {
     pub source_lag_bytes: Gauge<u64, AtomicU64>,
     /// Age of the newest logged transaction while there is a lag; 0 without one.
     pub source_lag_seconds: Gauge<f64, AtomicU64>,
-    /// WAL that the slot holds back.
-    pub slot_wal_bytes: Gauge<u64, AtomicU64>,
+    slot_wal_bytes: Gauge<u64, AtomicU64>,
+    slot_wal_growth: Gauge<u64, AtomicU64>,
+    wal_budget_bytes: Gauge<u64, AtomicU64>,
+    wal_budget_left: Gauge<f64, AtomicU64>,
     /// 1 while the stream runs.
     pub streaming: Gauge,
     /// Attempts by outcome.
@@ -94,6 +97,9 @@ impl Default for Metrics {
             source_lag_bytes: Gauge::default(),
             source_lag_seconds: Gauge::default(),
             slot_wal_bytes: Gauge::default(),
+            slot_wal_growth: Gauge::default(),
+            wal_budget_bytes: Gauge::default(),
+            wal_budget_left: Gauge::default(),
             streaming: Gauge::default(),
             deliveries: Family::default(),
             commit_to_delivered: Family::new_with_constructor(latency),
@@ -171,6 +177,25 @@ impl Metrics {
             self.slot_wal_bytes.clone(),
         );
         r.register(
+            "slot_wal_growth_bytes_per_second",
+            "Growth of the WAL held back by the slot, over the last minutes",
+            self.slot_wal_growth.clone(),
+        );
+        r.register_with_unit(
+            "wal_budget",
+            "WAL that the slot may hold back before rowhook alarms",
+            Unit::Bytes,
+            self.wal_budget_bytes.clone(),
+        );
+        let help =
+            "Time until the WAL budget is used up at the present growth; +Inf without growth";
+        r.register_with_unit(
+            "wal_budget_left",
+            help,
+            Unit::Seconds,
+            self.wal_budget_left.clone(),
+        );
+        r.register(
             "streaming",
             "1 while the replication stream runs",
             self.streaming.clone(),
@@ -233,6 +258,17 @@ impl Metrics {
         self.newest_commit
             .store(committed, std::sync::atomic::Ordering::Relaxed);
         self.commit_to_logged.observe(age(committed).as_secs_f64());
+    }
+
+    /// What the slot holds back was measured.
+    pub fn slot_holds(&self, forecast: &Forecast) {
+        self.slot_wal_bytes.set(forecast.held);
+        self.slot_wal_growth
+            .set(forecast.bytes_per_second.unwrap_or(0));
+        self.wal_budget_bytes.set(forecast.budget);
+        let left = forecast.left();
+        self.wal_budget_left
+            .set(left.map_or(f64::INFINITY, |left| left.as_secs_f64()));
     }
 
     /// The source was told that it may release its WAL up to here.

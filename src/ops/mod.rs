@@ -10,3 +10,4 @@ pub mod metrics;
 pub mod pulse;
 pub mod systemd;
 pub mod upkeep;
+pub mod wal_budget;

@@ -1,23 +1,29 @@
 //! Recurring chores beside the data's way: measure the slot, take in new tables, drop what is old.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::{Metrics, age};
 use super::settings::Settings;
+use super::wal_budget::{Forecast, Growth, Level};
 use crate::capture::{Standing, tables};
 use crate::event::Capture;
-use crate::event_log::{Link, retention};
+use crate::event_log::{Inlet, Link, Note, keys, retention};
 use crate::fault::{Fault, Result};
-use crate::wal::{Source, slot};
+use crate::wal::{Source, server_error::sql_fault, slot};
 
 /// How often the slot is measured.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a table is left alone after a lock on it could not be had: whoever waits for one holds
+/// up everyone behind.
+const LOCK_REST: Duration = Duration::from_secs(60);
 /// How often old segments are looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -33,34 +39,127 @@ async fn pause(interval: Duration, stop: &CancellationToken) -> bool {
     }
 }
 
-/// Measures what the slot holds back, and warns at half of the WAL budget and at all of it.
+/// Measures what the slot holds back, and says so at half of the WAL budget and at all of it: in the
+/// log, in the metrics, and as an event.
 ///
 /// # Errors
 /// None; what cannot be measured is measured again later.
 pub async fn watch_slot(
     source: Source,
     metrics: Arc<Metrics>,
+    log: Link,
+    inlet: Inlet,
+    standing: watch::Receiver<Standing>,
     stop: CancellationToken,
 ) -> Result<()> {
     let link = Link::new(&source.target, "rowhook watch");
+    let began = Instant::now();
+    let mut growth = Growth::default();
     let mut level = Level::Fine;
+    let mut news = News::default();
     while pause(SLOT_INTERVAL, &stop).await {
         let measured = async { slot::retained(&link.connection().await?, &source.slot).await };
         let Ok(Some(retained)) = measured.await else {
             continue;
         };
-        metrics.slot_wal_bytes.set(retained.held_bytes);
+        growth.add(began.elapsed(), retained.held_bytes);
+        let forecast = Forecast {
+            held: retained.held_bytes,
+            budget: source.wal_budget,
+            bytes_per_second: growth.bytes_per_second(),
+        };
+        metrics.slot_holds(&forecast);
         metrics.source_lag_bytes.set(retained.lag_bytes);
         metrics
             .source_lag_seconds
             .set(lag_seconds(&metrics, retained.lag_bytes));
-        let now = Level::of(retained.held_bytes, source.wal_budget);
+        let now = Level::of(forecast.held, forecast.budget, level);
         if now != level {
-            now.tell(&source, retained.held_bytes);
+            tell_level(now, &source.slot, &forecast);
             level = now;
+        }
+        // Only the one instance that writes the log has something to say in it.
+        if !matches!(*standing.borrow(), Standing::StandBy { .. }) {
+            news.follow(level, &forecast, &source.slot, &log, &inlet)
+                .await;
         }
     }
     Ok(())
+}
+
+/// What the log's readers know of the level.
+#[derive(Default)]
+struct News {
+    /// The level of the last event; `None` until the log was asked.
+    noted: Option<Level>,
+    /// An event that is on its way.
+    under_way: Option<(Level, oneshot::Receiver<()>)>,
+}
+
+impl News {
+    /// Hands in an event where the level is not what the last one said. One that is lost on its way
+    /// is handed in again.
+    async fn follow(
+        &mut self,
+        level: Level,
+        forecast: &Forecast,
+        slot: &str,
+        log: &Link,
+        inlet: &Inlet,
+    ) {
+        if let Some((sent, mut outcome)) = self.under_way.take() {
+            match outcome.try_recv() {
+                Ok(()) => self.noted = Some(sent),
+                Err(TryRecvError::Empty) => {
+                    self.under_way = Some((sent, outcome));
+                    return;
+                }
+                Err(TryRecvError::Closed) => {}
+            }
+        }
+        // A log that is away is no reason to wait: what it said last is asked for another time.
+        let noted = match self.noted {
+            Some(noted) => noted,
+            None => noted_level(log).await.unwrap_or(Level::Fine),
+        };
+        if noted == level {
+            self.noted = Some(noted);
+            return;
+        }
+        let (note, outcome) = Note::new("rowhook.wal_budget", forecast.record(slot, level));
+        if inlet.try_send(note).is_ok() {
+            self.under_way = Some((level, outcome));
+        }
+    }
+}
+
+/// The level of the last event about it.
+async fn noted_level(log: &Link) -> Result<Level> {
+    let fault = |error| sql_fault("cannot read the last event about the WAL budget", error);
+    let row = log
+        .connection()
+        .await?
+        .query_opt(include_str!("../../sql/noted_wal_budget.sql"), &[])
+        .await
+        .map_err(fault)?;
+    let word = row.map(|row| row.try_get::<_, Option<String>>(0));
+    let word = word.transpose().map_err(fault)?.flatten();
+    Ok(word.map_or(Level::Fine, |word| Level::parse(&word)))
+}
+
+fn tell_level(level: Level, slot: &str, forecast: &Forecast) {
+    let (held, budget) = (ByteSize(forecast.held), ByteSize(forecast.budget));
+    match level {
+        Level::Fine => {
+            tracing::info!(%slot, %held, %budget, "the slot holds back less than half of its WAL budget again")
+        }
+        Level::Half => {
+            tracing::warn!(%slot, %held, %budget, left = %forecast, "the slot holds back more than half of its WAL budget")
+        }
+        Level::Over => {
+            tracing::error!(%slot, %held, %budget, left = %forecast, "the slot holds back more than its WAL budget: the source's disk is at risk")
+        }
+    }
 }
 
 /// Age of the newest logged transaction, if there is more to read than a quiet server writes.
@@ -73,64 +172,82 @@ fn lag_seconds(metrics: &Metrics, lag_bytes: u64) -> f64 {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Fine,
-    Half,
-    Over,
-}
-
-impl Level {
-    fn of(held: u64, budget: u64) -> Self {
-        match held {
-            held if held >= budget => Self::Over,
-            held if held >= budget / 2 => Self::Half,
-            _ => Self::Fine,
-        }
-    }
-
-    fn tell(self, source: &Source, held: u64) {
-        let (slot, held, budget) = (&source.slot, ByteSize(held), ByteSize(source.wal_budget));
-        match self {
-            Self::Fine => {
-                tracing::info!(%slot, %held, %budget, "the slot holds back less than half of its WAL budget again")
-            }
-            Self::Half => {
-                tracing::warn!(%slot, %held, %budget, "the slot holds back more than half of its WAL budget")
-            }
-            Self::Over => {
-                tracing::error!(%slot, %held, %budget, "the slot holds back more than its WAL budget: the source's disk is at risk")
-            }
-        }
-    }
-}
-
-/// Looks for new tables that match, and adds them to the publication. Only while this instance
-/// streams: a standby changes nothing.
+/// Looks for new tables that match, and adds them to the publication; notes the keys of all. Only
+/// while this instance streams: a standby changes nothing.
 ///
 /// # Errors
 /// Permanent, if the publication is gone. Anything else is told and tried again.
 pub async fn follow_tables(
     source: Source,
     capture: Arc<Capture>,
+    log: Link,
     standing: watch::Receiver<Standing>,
     stop: CancellationToken,
 ) -> Result<()> {
     let link = Link::new(&source.target, "rowhook tables");
     let mut told = None;
+    let mut troubles = Troubles::default();
+    let mut noted = HashMap::new();
     while pause(source.table_refresh, &stop).await {
         if !matches!(*standing.borrow(), Standing::Streaming { .. }) {
             continue;
         }
-        let refreshed =
-            async { tables::refresh(&link.connection().await?, &source, &capture).await };
-        match refreshed.await {
-            Ok(Some(refreshed)) => tell_refreshed(&refreshed, &mut told),
+        let refreshed = async {
+            let connection = link.connection().await?;
+            let may_touch = |table: &str| troubles.may_touch(table, Instant::now());
+            tables::refresh(&connection, &source, &capture, may_touch).await
+        };
+        let done = match refreshed.await {
+            Ok(Some(refreshed)) => {
+                tell_refreshed(&refreshed, &mut troubles);
+                note_keys(&log, refreshed.keys, &mut noted).await
+            }
             Ok(None) => return Err(publication_gone(&source)),
+            Err(fault) => Err(fault),
+        };
+        match done {
+            Ok(()) => told = None,
             Err(fault) => once(&mut told, fault.cause()),
         }
     }
     Ok(())
+}
+
+/// Notes the keys that are new since the last time.
+async fn note_keys(
+    log: &Link,
+    keys: Vec<(u32, Vec<String>)>,
+    noted: &mut HashMap<u32, Vec<String>>,
+) -> Result<()> {
+    for (relation, key) in keys {
+        if noted.get(&relation) != Some(&key) {
+            keys::note(&log.connection().await?, relation, &key).await?;
+            noted.insert(relation, key);
+        }
+    }
+    Ok(())
+}
+
+/// Tables with which something could not be done: what was told, and when to try again.
+#[derive(Default)]
+struct Troubles(HashMap<String, (String, Instant)>);
+
+impl Troubles {
+    fn may_touch(&self, table: &str, now: Instant) -> bool {
+        self.0.get(table).is_none_or(|(_, again)| now >= *again)
+    }
+
+    /// Remembers a problem; `true` if it is news.
+    fn note(&mut self, problem: &tables::Problem, now: Instant) -> bool {
+        let again = if problem.takes_lock {
+            now + LOCK_REST
+        } else {
+            now
+        };
+        let entry = (problem.says.clone(), again);
+        let before = self.0.insert(problem.table.clone(), entry);
+        before.is_none_or(|(told, _)| told != problem.says)
+    }
 }
 
 fn publication_gone(source: &Source) -> Fault {
@@ -141,18 +258,20 @@ fn publication_gone(source: &Source) -> Fault {
         )
 }
 
-fn tell_refreshed(refreshed: &tables::Refreshed, told: &mut Option<String>) {
+fn tell_refreshed(refreshed: &tables::Refreshed, troubles: &mut Troubles) {
     for table in &refreshed.joined {
         tracing::info!(%table, "a new table matches and is captured from now on");
     }
-    if refreshed.foreign.is_empty() {
-        *told = None;
-    } else {
-        let tables = refreshed.foreign.join(", ");
-        once(
-            told,
-            format!("{tables}: another role owns them; `rowhook check` prints what it has to run"),
-        );
+    for table in &refreshed.identified {
+        tracing::info!(%table, "a new partition's old rows are carried whole from now on");
+    }
+    for done in refreshed.joined.iter().chain(&refreshed.identified) {
+        troubles.0.remove(done);
+    }
+    for problem in &refreshed.problems {
+        if troubles.note(problem, Instant::now()) {
+            tracing::warn!(table = %problem.table, error = %problem.says, "cannot take in a table");
+        }
     }
 }
 

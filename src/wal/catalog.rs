@@ -79,18 +79,40 @@ fn read_type(row: &tokio_postgres::Row) -> Result<TypeEntry, tokio_postgres::Err
     Ok(TypeEntry { oid, nature })
 }
 
-/// The primary key of a relation, in the key's order; empty where it has none or is gone.
+/// What identifies the rows of a relation, by today's catalogs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowIdentity {
+    /// Columns of the primary key, in its order; empty where there is none.
+    pub primary_key: Vec<String>,
+    /// The transaction that made the primary key, or changed its entry since.
+    pub made_by: Option<u32>,
+    /// Whether rows are in partitions.
+    pub partitioned: bool,
+    /// Columns by which any of the partitions may identify rows.
+    pub part_columns: Vec<String>,
+}
+
+/// Asks what identifies the rows of a relation; `None` where it is gone.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
-pub async fn primary_key(connection: &Connection, relation: u32) -> Result<Vec<String>> {
+pub async fn row_identity(connection: &Connection, relation: u32) -> Result<Option<RowIdentity>> {
     let what = "cannot read a table's primary key";
-    let rows = connection
-        .query(include_str!("../../sql/source_key.sql"), &[&relation])
+    let row = connection
+        .query_opt(include_str!("../../sql/source_key.sql"), &[&relation])
         .await
         .map_err(|error| sql_fault(what, error))?;
-    rows.iter()
-        .map(|row| row.try_get(0).map(|name: Name| name.text))
-        .map(|name| name.map_err(|error| sql_fault(what, error)))
-        .collect()
+    let read = |row: tokio_postgres::Row| -> Result<RowIdentity, tokio_postgres::Error> {
+        Ok(RowIdentity {
+            primary_key: plain(row.try_get(0)?),
+            made_by: row
+                .try_get::<_, Option<i64>>(1)?
+                .and_then(|xid| u32::try_from(xid).ok()),
+            partitioned: row.try_get(2)?,
+            part_columns: plain(row.try_get(3)?),
+        })
+    };
+    row.map(read)
+        .transpose()
+        .map_err(|error| sql_fault(what, error))
 }

@@ -8,7 +8,7 @@ use super::text::{Name, plain};
 use super::{Connection, Lsn, server_error::sql_fault};
 use crate::fault::Result;
 
-/// An ordinary or partitioned table of the source.
+/// A table of the source, or what could be taken for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// Object id.
@@ -19,7 +19,7 @@ pub struct Table {
     pub name: String,
     /// Whether schema and name are UTF-8: others are shown with `\xHH`, and no statement can say them.
     pub nameable: bool,
-    /// `relkind`: `r` or `p`.
+    /// `relkind`: `r` or `p` (partitioned); `v`, `m` (materialized) and `f` (foreign) are no tables.
     pub kind: char,
     /// `relpersistence`: `p`, `u` (unlogged) or `t` (temporary).
     pub persistence: char,
@@ -37,6 +37,8 @@ pub struct Table {
     pub published: bool,
     /// Whether our role may add it to a publication and set its identity.
     pub owned: bool,
+    /// Partitions of which nothing is in the WAL: foreign and unlogged ones.
+    pub dark_partitions: Vec<String>,
 }
 
 impl Table {
@@ -100,6 +102,7 @@ fn read_table(row: &tokio_postgres::Row) -> Result<Table, tokio_postgres::Error>
         columns: names(9)?,
         published: row.try_get(10)?,
         owned: row.try_get(11)?,
+        dark_partitions: row.try_get(12)?,
     })
 }
 
@@ -200,10 +203,11 @@ pub fn add_sql(name: &str, tables: &[Table]) -> String {
 
 fn append_tables(sql: &mut String, keyword: &str, tables: &[Table]) {
     for (index, table) in tables.iter().enumerate() {
-        // Writing to a string cannot fail.
+        // Without `only` tables that inherit from it would come along, captured or not. Writing to a
+        // string cannot fail.
         let _ = write!(
             sql,
-            "{}{}",
+            "{}only {}",
             if index == 0 { keyword } else { ", " },
             table.quoted()
         );
@@ -214,4 +218,42 @@ fn append_tables(sql: &mut String, keyword: &str, tables: &[Table]) {
 #[must_use]
 pub fn identity_full_sql(table: &Table) -> String {
     format!("alter table {} replica identity full", table.quoted())
+}
+
+/// A partition whose old rows are not carried whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LackingPartition {
+    /// `schema.table`.
+    pub label: String,
+    /// The statement that mends it.
+    pub sql: String,
+    /// Whether our role may run it.
+    pub owned: bool,
+}
+
+/// Partitions of `tables` that hold rows and do not have REPLICA IDENTITY FULL.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn lacking_partitions(
+    connection: &Connection,
+    tables: &[u32],
+) -> Result<Vec<LackingPartition>> {
+    let fault = |error| sql_fault("cannot list partitions", error);
+    let rows = connection
+        .query(
+            include_str!("../../sql/identity_of_partitions.sql"),
+            &[&tables],
+        )
+        .await
+        .map_err(fault)?;
+    rows.iter()
+        .map(|row| {
+            Ok(LackingPartition {
+                label: row.try_get(0).map_err(fault)?,
+                sql: row.try_get(1).map_err(fault)?,
+                owned: row.try_get(2).map_err(fault)?,
+            })
+        })
+        .collect()
 }

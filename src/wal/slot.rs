@@ -122,6 +122,43 @@ pub struct Retained {
     pub lag_bytes: u64,
 }
 
+/// The open transaction that began first among those that write: WAL is needed from where it began.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenTransaction {
+    /// Its id.
+    pub xid: String,
+    /// The server process that runs it; `None` for a prepared one.
+    pub pid: Option<i32>,
+    /// Whose it is; `None` where our role may not see it.
+    pub role: Option<String>,
+    /// How long it is open, in seconds; `None` where our role may not see it.
+    pub seconds: Option<f64>,
+    /// Its name, if it is prepared.
+    pub prepared: Option<String>,
+}
+
+/// Looks for that transaction, in every database of the server.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn oldest_transaction(connection: &Connection) -> Result<Option<OpenTransaction>> {
+    let fault = |error| sql_fault("cannot look for open transactions", error);
+    let row = connection
+        .query_opt(include_str!("../../sql/oldest_transaction.sql"), &[])
+        .await
+        .map_err(fault)?;
+    let read = |row: tokio_postgres::Row| -> Result<OpenTransaction, tokio_postgres::Error> {
+        Ok(OpenTransaction {
+            xid: row.try_get(0)?,
+            pid: row.try_get(1)?,
+            role: row.try_get(2)?,
+            seconds: row.try_get(3)?,
+            prepared: row.try_get(4)?,
+        })
+    };
+    row.map(read).transpose().map_err(fault)
+}
+
 /// Measures what the slot holds back; `None` where there is no such slot.
 ///
 /// # Errors

@@ -51,3 +51,7 @@ mod commands;
 mod reading;
 mod log;
 mod segments;
+mod schema;
+mod tables;
+mod wal_budget;
+mod transactions;

@@ -4,12 +4,15 @@
 use super::print;
 use crate::capture::histories;
 use crate::capture::tables::{self, Survey};
-use crate::event_log::{Checkpoint, encoding, gap, migrate};
+use crate::event::Capture;
+use crate::event_log::{Checkpoint, encoding, gap, keys, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Setup;
 use crate::ops::settings::Settings;
-use crate::wal::publication::{self, Publication, Table};
-use crate::wal::{Connection, GatedSession, System, server_error::sql_fault, slot};
+use crate::wal::publication::{self, LackingPartition, Publication, Table};
+use crate::wal::{
+    Connection, GatedSession, ReplicaIdentity, System, server_error::sql_fault, slot,
+};
 
 /// Sets everything up. May be run again at any time; what is there already stays.
 ///
@@ -25,7 +28,9 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
     )?;
     if options.print_sql {
         let found = publication::look_up(&connection, &source.publication).await?;
-        return print::text(&script(settings, &survey, found));
+        let partitions =
+            publication::lacking_partitions(&connection, &survey.roots(&settings.capture)).await?;
+        return print::text(&script(settings, &survey, &partitions, found));
     }
     remark_refused(&survey)?;
     wal_level_is_logical(&connection).await?;
@@ -40,6 +45,9 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
         publication_is_not_lost(&connection, &log, settings).await?;
     }
     publish(&connection, settings, &survey).await?;
+    for (relation, key) in survey.keys() {
+        keys::note(&log, relation, &key).await?;
+    }
     make_slot(&connection, &log, settings, &system, options.accept_gap).await?;
     let publication = &source.publication;
     histories::note_published(&connection, &log, publication, &settings.capture).await?;
@@ -115,6 +123,9 @@ async fn publish(connection: &Connection, settings: &Settings, survey: &Survey) 
         tables::set_identity(connection, table).await?;
         print::line(format!("table {}: replica identity full", table.label()))?;
     }
+    if settings.source.replica_identity == ReplicaIdentity::Full {
+        identify_partitions(connection, survey, &settings.capture).await?;
+    }
     for table in foreign {
         print::line(format!(
             "table {}: another role owns it; `rowhook setup --print-sql` prints what it has to run",
@@ -129,6 +140,29 @@ async fn publish(connection: &Connection, settings: &Settings, survey: &Survey) 
             .map_err(|error| sql_fault(what(), error))?;
     }
     print::line(format!("publication \"{name}\": ready"))
+}
+
+/// Partitions that were added since: they do not take their root's replica identity.
+async fn identify_partitions(
+    connection: &Connection,
+    survey: &Survey,
+    capture: &Capture,
+) -> Result<()> {
+    for partition in publication::lacking_partitions(connection, &survey.roots(capture)).await? {
+        if partition.owned {
+            tables::set_identity_of_partition(connection, &partition).await?;
+            print::line(format!(
+                "partition {}: replica identity full",
+                partition.label
+            ))?;
+        } else {
+            print::line(format!(
+                "partition {}: another role owns it and has to run: {}",
+                partition.label, partition.sql
+            ))?;
+        }
+    }
+    Ok(())
 }
 
 /// What the publication lacks, as a statement; tables that `may_add` does not take are left out.
@@ -226,7 +260,12 @@ fn is_ours(checkpoint: &Checkpoint, slot: &slot::Slot, settings: &Settings) -> b
 }
 
 /// What is missing as SQL, for those who hand out rights themselves.
-fn script(settings: &Settings, survey: &Survey, found: Option<Publication>) -> String {
+fn script(
+    settings: &Settings,
+    survey: &Survey,
+    partitions: &[LackingPartition],
+    found: Option<Publication>,
+) -> String {
     let (source, log) = (&settings.source, &settings.log.target);
     let role = publication::quote(&source.target.user);
     let mut lines = vec![
@@ -247,6 +286,13 @@ fn script(settings: &Settings, survey: &Survey, found: Option<Publication>) -> S
     let wants_full = |table: &&Table| tables::wants_full(table, source, &settings.capture);
     let lacking = survey.captured.iter().filter(wants_full);
     lines.extend(lacking.map(|table| format!("{};", publication::identity_full_sql(table))));
+    if source.replica_identity == ReplicaIdentity::Full {
+        lines.extend(
+            partitions
+                .iter()
+                .map(|partition| format!("{};", partition.sql)),
+        );
+    }
     lines.extend(
         publication_sql(&source.publication, found, survey, |_| true).map(|sql| format!("{sql};")),
     );

@@ -1,5 +1,7 @@
 //! `rowhook status`: how far everything has come, from the tables alone; the daemon need not run.
 
+use std::time::{Duration, Instant};
+
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 
@@ -9,7 +11,11 @@ use crate::fault::{Fault, Result};
 use crate::ops::cli::Output;
 use crate::ops::settings::Settings;
 use crate::ops::upkeep::QUIET;
+use crate::ops::wal_budget::{Forecast, Growth};
 use crate::wal::{Connection, server_error::sql_fault, slot};
+
+/// Between two looks at what the slot holds back.
+const BETWEEN_MEASUREMENTS: Duration = Duration::from_secs(2);
 
 /// Prints the status.
 ///
@@ -26,6 +32,18 @@ pub async fn status(settings: &Settings, output: Output) -> Result<()> {
     }
     let state = slot::Slot::look_up(&source, &settings.source.slot).await?;
     let retained = slot::retained(&source, &settings.source.slot).await?;
+    let growth = match retained {
+        Some(retained) if retained.held_bytes >= settings.source.wal_budget / 2 => {
+            growth(&source, settings, retained).await?
+        }
+        _ => None,
+    };
+    let holding = match retained {
+        Some(retained) if retained.held_bytes > retained.lag_bytes + QUIET => {
+            slot::oldest_transaction(&source).await?
+        }
+        _ => None,
+    };
     let checkpoint = Checkpoint::read(&log).await?;
     let newest = newest_change_seconds(&log).await?;
     let lag_bytes = retained.map(|retained| retained.lag_bytes);
@@ -34,6 +52,13 @@ pub async fn status(settings: &Settings, output: Output) -> Result<()> {
         "slot_state": slot_state(state.as_ref()),
         "wal_held_bytes": retained.map(|retained| retained.held_bytes),
         "wal_budget_bytes": settings.source.wal_budget,
+        "wal_bytes_per_second": growth.and_then(|forecast| forecast.bytes_per_second),
+        "wal_seconds_left": growth.and_then(|forecast| forecast.left()).map(|left| left.as_secs()),
+        "wal_forecast": growth.map(|forecast| forecast.to_string()),
+        "wal_held_by": holding.as_ref().map(|held| json!({
+            "xid": held.xid, "pid": held.pid, "role": held.role,
+            "seconds": held.seconds, "prepared": held.prepared,
+        })),
         "lag_bytes": lag_bytes,
         "lag_seconds": lag_seconds(newest, lag_bytes),
         "newest_change_seconds": newest,
@@ -79,6 +104,42 @@ fn slot_state(slot: Option<&slot::Slot>) -> String {
             None => "idle: no daemon reads from it".to_owned(),
         },
     }
+}
+
+/// How fast what the slot holds back grows at this moment. The daemon measures over minutes; this is
+/// for when it may not be running, and only from half of the budget on.
+async fn growth(
+    source: &Connection,
+    settings: &Settings,
+    first: slot::Retained,
+) -> Result<Option<Forecast>> {
+    let mut growth = Growth::default();
+    let began = Instant::now();
+    growth.add(Duration::ZERO, first.held_bytes);
+    tokio::time::sleep(BETWEEN_MEASUREMENTS).await;
+    let last = slot::retained(source, &settings.source.slot).await?;
+    Ok(last.map(|last| {
+        growth.add(began.elapsed(), last.held_bytes);
+        Forecast {
+            held: last.held_bytes,
+            budget: settings.source.wal_budget,
+            bytes_per_second: growth.bytes_per_second(),
+        }
+    }))
+}
+
+/// The transaction in whose way the WAL's release is, in words.
+fn held_by(transaction: &Value) -> Option<String> {
+    let xid = transaction["xid"].as_str()?;
+    let whose = transaction["role"].as_str().unwrap_or("another role");
+    let which = match (&transaction["prepared"], &transaction["pid"]) {
+        (Value::String(name), _) => format!("prepared transaction '{name}' ({xid}) of {whose}"),
+        (_, pid) => format!("transaction {xid} of {whose}, server process {pid}"),
+    };
+    Some(match transaction["seconds"].as_f64() {
+        Some(seconds) => format!("{which}, open for {seconds:.0} s"),
+        None => which,
+    })
 }
 
 /// Age of the newest logged transaction, where more waits to be read than a quiet server writes.
@@ -147,6 +208,12 @@ fn show(capture: &Value, webhooks: &[Value]) -> Result<()> {
         bytes("wal_held_bytes"),
         bytes("wal_budget_bytes")
     ))?;
+    if let Some(forecast) = capture["wal_forecast"].as_str() {
+        print::line(format!("wal left        {forecast}"))?;
+    }
+    if let Some(held_by) = held_by(&capture["wal_held_by"]) {
+        print::line(format!("wal held by     {held_by}"))?;
+    }
     print::line(format!("lag             {}", bytes("lag_bytes")))?;
     print::line(format!(
         "logged up to    {} (event {})",

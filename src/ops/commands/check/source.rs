@@ -7,7 +7,7 @@ use crate::event_log::Checkpoint;
 use crate::fault::Result;
 use crate::ops::settings::Settings;
 use crate::wal::publication::{self, Table};
-use crate::wal::{Connection, GatedSession, server_error::sql_fault, slot};
+use crate::wal::{Connection, GatedSession, ReplicaIdentity, server_error::sql_fault, slot};
 
 pub(super) async fn look(settings: &Settings, report: &mut Report) {
     let source = &settings.source;
@@ -197,6 +197,37 @@ async fn captured(connection: &Connection, settings: &Settings, report: &mut Rep
         }
     }
     unmatched_rules(&survey.captured, settings, report);
+    partitions(connection, &survey, settings, report).await
+}
+
+/// Partitions that do not do as their table does.
+async fn partitions(
+    connection: &Connection,
+    survey: &tables::Survey,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<()> {
+    for table in &survey.captured {
+        for partition in &table.dark_partitions {
+            report.remark(
+                format!("table {}", table.label()),
+                format!("changes of its partition {partition} are not captured: it is foreign or unlogged"),
+                format!("alter table {partition} set logged; nothing helps for a foreign table but a rowhook for its server"),
+            );
+        }
+    }
+    if settings.source.replica_identity == ReplicaIdentity::Keep {
+        return Ok(());
+    }
+    for partition in
+        publication::lacking_partitions(connection, &survey.roots(&settings.capture)).await?
+    {
+        report.remark(
+            format!("partition {}", partition.label),
+            "its replica identity is not full: old values of its updates and deletes are not known",
+            partition.sql,
+        );
+    }
     Ok(())
 }
 
@@ -230,8 +261,25 @@ fn published(table: &Table, all_tables: bool, settings: &Settings, report: &mut 
                 publication::identity_full_sql(table)
             ),
         ),
+        _ if !deletes_are_named(table, settings) => report.remark(
+            &about,
+            "its replica identity does not hold the key: a delete does not say which row it was",
+            publication::identity_full_sql(table),
+        ),
         _ => {}
     }
+}
+
+/// Whether the replica identity of a table carries the columns of its resource id.
+fn deletes_are_named(table: &Table, settings: &Settings) -> bool {
+    let rule = settings.capture.rule(&table.schema, &table.name);
+    let key = rule.and_then(|rule| rule.key.as_ref());
+    let carried = match table.identity {
+        'i' => &table.identity_key,
+        _ => &table.primary_key,
+    };
+    let key = key.unwrap_or(&table.primary_key);
+    key.iter().all(|column| carried.contains(column))
 }
 
 /// Columns that the rules name have to exist.
