@@ -252,10 +252,9 @@ impl Cluster {
         std::fs::read_to_string(file).unwrap_or_default()
     }
 
-    /// A client program of this server's version (`pgbench`, `psql`), set up to reach `database`
-    /// over the Unix socket.
+    /// A client program (`pgbench`, `psql`), set up to reach `database` over the Unix socket.
     pub(crate) fn program(&self, name: &str, database: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(name));
+        let mut command = Command::new(self.client_program(name));
         command
             .env("PGHOST", &self.directory)
             .env("PGPORT", self.port.to_string())
@@ -264,6 +263,15 @@ impl Cluster {
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
+    }
+
+    /// The server's own, else those of the packaged Postgres: some builds are servers alone.
+    fn client_program(&self, name: &str) -> PathBuf {
+        let own = self.binaries.join(name);
+        match own.exists() {
+            true => own,
+            false => packaged_program(name).unwrap_or(own),
+        }
     }
 
     fn server_command(&self, name: &str) -> Command {
@@ -282,7 +290,7 @@ impl Cluster {
               where database = '{name}'"
         );
         let drop = format!("drop database if exists {name} with (force)");
-        let _ = std::process::Command::new(self.binaries.join("psql"))
+        let _ = std::process::Command::new(self.client_program("psql"))
             .env("PGHOST", &self.directory)
             .env("PGPORT", self.port.to_string())
             .env("PGUSER", SUPERUSER)
@@ -401,21 +409,26 @@ fn find_binaries() -> PathBuf {
     if let Some(chosen) = std::env::var_os("PG_BIN") {
         return PathBuf::from(chosen);
     }
-    let packaged = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .map(|version| PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")))
-        .filter(|bin| bin.join("initdb").exists());
-    let version = |bin: &PathBuf| bin.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
-    if let Some(newest) = packaged.max_by_key(version) {
-        return newest;
+    if let Some(newest) = packaged_program("initdb") {
+        return newest.parent().unwrap().to_owned();
     }
     std::env::var_os("PATH")
         .iter()
         .flat_map(std::env::split_paths)
         .find(|bin| bin.join("initdb").exists())
         .expect("no initdb in PG_BIN, /usr/lib/postgresql/*/bin or PATH: run tests/run.sh")
+}
+
+/// A program of the newest Debian package that has it.
+fn packaged_program(program: &str) -> Option<PathBuf> {
+    let installed = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    let versions = installed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let path = |version: u32| format!("/usr/lib/postgresql/{version}/bin/{program}");
+    let mut found: Vec<u32> = versions
+        .filter(|version| Path::new(&path(*version)).exists())
+        .collect();
+    found.sort_unstable();
+    found.pop().map(|newest| path(newest).into())
 }
 
 /// A new directory that the server's user owns, with a path short enough for a socket.
