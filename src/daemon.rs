@@ -70,6 +70,7 @@ pub async fn run(
     ));
     tasks.spawn(upkeep::follow_tables(
         initial.source.clone(),
+        initial.log.target.clone(),
         Arc::new(initial.capture.clone()),
         shared.standing.subscribe(),
         stop.clone(),

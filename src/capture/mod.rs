@@ -4,10 +4,11 @@
 //! appended as soon as it is complete; under load batches grow by themselves, up to a bound at which
 //! the stream is no longer read. Only what is durable is acknowledged.
 
+pub mod continuity;
 mod idle;
 mod intake;
 mod pace;
-mod resume;
+pub mod resume;
 mod session;
 pub mod tables;
 

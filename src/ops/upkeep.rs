@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::{Metrics, age};
 use super::settings::Settings;
-use crate::capture::{Standing, tables};
+use crate::capture::Standing;
+use crate::capture::tables::{self, Look};
 use crate::event::Capture;
 use crate::event_log::{Link, retention};
-use crate::fault::{Fault, Result};
-use crate::wal::{Source, slot};
+use crate::fault::Result;
+use crate::wal::{Source, Target, slot};
 
 /// How often the slot is measured.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);
@@ -105,40 +106,37 @@ impl Level {
     }
 }
 
-/// Looks for new tables that match, and adds them to the publication. Only while this instance
-/// streams: a standby changes nothing.
+/// Looks for new tables that match, adds them to the publication, and sees whether anybody took
+/// something out of it. Only while this instance streams: a standby changes nothing.
 ///
 /// # Errors
-/// Permanent, if the publication is gone. Anything else is told and tried again.
+/// Permanent, if the publication has not carried every change. Anything else is told and tried
+/// again.
 pub async fn follow_tables(
     source: Source,
+    log: Target,
     capture: Arc<Capture>,
-    standing: watch::Receiver<Standing>,
+    mut standing: watch::Receiver<Standing>,
     stop: CancellationToken,
 ) -> Result<()> {
     let link = Link::new(&source.target, "rowhook tables");
+    let log = Link::new(&log, "rowhook tables");
     let mut told = None;
-    while pause(source.table_refresh, &stop).await {
-        if !matches!(*standing.borrow(), Standing::Streaming { .. }) {
-            continue;
-        }
-        let refreshed =
-            async { tables::refresh(&link.connection().await?, &source, &capture).await };
-        match refreshed.await {
-            Ok(Some(refreshed)) => tell_refreshed(&refreshed, &mut told),
-            Ok(None) => return Err(publication_gone(&source)),
+    while streaming(&mut standing, &stop).await {
+        let look = async {
+            let (source_side, log_side) = (link.connection().await?, log.connection().await?);
+            tables::refresh(&source_side, &log_side, &source, &capture).await
+        };
+        match look.await {
+            Ok(Look::Whole(refreshed)) => tell_refreshed(&refreshed, &mut told),
+            Ok(Look::Broken(broken)) => return Err(broken.fault()),
             Err(fault) => once(&mut told, fault.cause()),
+        }
+        if !pause(source.table_refresh, &stop).await {
+            break;
         }
     }
     Ok(())
-}
-
-fn publication_gone(source: &Source) -> Fault {
-    Fault::permanent(format!("publication \"{}\" was dropped", source.publication))
-        .next_step(
-            "find out who dropped it; then run `rowhook setup --accept-gap`, which makes it anew with a new slot and \
-             records the gap as an event",
-        )
 }
 
 fn tell_refreshed(refreshed: &tables::Refreshed, told: &mut Option<String>) {

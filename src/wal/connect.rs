@@ -16,6 +16,11 @@ const SESSION_OPTIONS: &str = "-c datestyle=ISO -c intervalstyle=postgres -c tim
     -c extra_float_digits=1 -c bytea_output=hex -c statement_timeout=0 -c lock_timeout=0 \
     -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0 -c synchronous_commit=on";
 
+/// The time limits that not every supported server knows, which would refuse them among the options:
+/// `transaction_timeout` came with 17. In a replication session it would cut off the decoding of a
+/// large transaction.
+pub(super) const PIN_NEWER_SETTINGS: &str = "select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name = 'transaction_timeout'";
+
 /// A session with Postgres. Its socket is owned by a task that ends with the connection.
 #[derive(Clone)]
 pub struct Connection {
@@ -75,6 +80,10 @@ impl Connection {
             }
             ending.send_replace(true);
         });
+        client
+            .batch_execute(PIN_NEWER_SETTINGS)
+            .await
+            .map_err(|error| server_error::sql_fault("cannot set up a session", error))?;
         Ok(Self {
             client: Arc::new(client),
             ended,

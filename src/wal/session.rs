@@ -19,6 +19,7 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::command::command_rows;
+use super::connect::PIN_NEWER_SETTINGS;
 use super::login::log_in;
 use super::publication::quote;
 use super::server_error::{refusal, session_fault};
@@ -54,6 +55,8 @@ pub struct System {
     pub timeline: u32,
     /// Where its WAL is flushed to.
     pub flushed: Lsn,
+    /// Whether it is a standby: read-only, and not the source until it is promoted.
+    pub in_recovery: bool,
 }
 
 /// What the stream brings.
@@ -86,6 +89,7 @@ impl GatedSession {
             let gathers = transport.shorten_if_local().unwrap_or(false);
             let mut socket = BufReader::with_capacity(READ_BUFFER, transport);
             log_in(&mut socket, source).await?;
+            command_rows(&mut socket, &source.target, PIN_NEWER_SETTINGS).await?;
             Ok(Self {
                 gathers,
                 socket,
@@ -112,10 +116,12 @@ impl GatedSession {
                 "the server's answer to IDENTIFY_SYSTEM cannot be read",
             ));
         };
+        let recovery = self.query("select pg_catalog.pg_is_in_recovery()").await?;
         Ok(System {
             identifier,
             timeline,
             flushed,
+            in_recovery: recovery.concat().contains(&Some("t".to_owned())),
         })
     }
 
