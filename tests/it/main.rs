@@ -41,6 +41,7 @@ mod proxy;
 mod faults;
 mod outages;
 mod takeover;
+mod publications;
 mod connections;
 mod commands;
 mod reading;
