@@ -133,6 +133,39 @@ impl Cluster {
         std::fs::write(self.data().join("postgresql.conf"), main).unwrap();
     }
 
+    /// A physical standby of this server: a copy of its data, not started yet. The server must be
+    /// stopped; `slot` is its physical slot there.
+    pub(crate) async fn standby(&self, slot: &str, settings: &[&str]) -> Self {
+        let directory = scratch_directory();
+        let standby = Self {
+            watchdog: watch(&self.binaries, &directory),
+            binaries: self.binaries.clone(),
+            port: free_port(),
+            directory,
+        };
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(self.data()).arg(standby.data());
+        run(copy).await.unwrap_or_else(|error| panic!("{error}"));
+        let (ours, theirs) = (self.directory.display(), standby.directory.display());
+        let main = standby.data().join("postgresql.conf");
+        let text = std::fs::read_to_string(&main).unwrap();
+        let text = text.replace(&ours.to_string(), &theirs.to_string());
+        std::fs::write(&main, text).unwrap();
+        std::fs::write(standby.data().join("standby.signal"), "").unwrap();
+        let conninfo = format!(
+            "host={ours} port={} user={SUPERUSER} dbname=postgres",
+            self.port
+        );
+        let mut text = std::fs::read_to_string(self.directory.join("test.conf")).unwrap();
+        text = text.replace(&ours.to_string(), &theirs.to_string());
+        text.push_str(&format!(
+            "primary_conninfo='{conninfo}'\nprimary_slot_name='{slot}'\nhot_standby_feedback=on\n{}\n",
+            settings.join("\n")
+        ));
+        std::fs::write(standby.directory.join("test.conf"), text).unwrap();
+        standby
+    }
+
     /// Starts the server again after [`stop`](Self::stop).
     pub(crate) async fn launch(&self) {
         if let Err(error) = self.try_launch().await {
@@ -229,6 +262,18 @@ impl Cluster {
         let host = self.directory.display();
         let port = self.port;
         format!("postgres://{SUPERUSER}@/{database}?host={host}&port={port}")
+    }
+
+    /// The server's major version.
+    pub(crate) fn version() -> u32 {
+        let output = std::process::Command::new(find_binaries().join("postgres"))
+            .arg("--version")
+            .output()
+            .unwrap();
+        // postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)
+        let text = String::from_utf8(output.stdout).unwrap();
+        let version = text.split_whitespace().nth(2).unwrap();
+        version.split('.').next().unwrap().parse().unwrap()
     }
 
     /// The TCP port.

@@ -42,6 +42,7 @@ mod faults;
 mod outages;
 mod takeover;
 mod publications;
+mod promotion;
 mod connections;
 mod commands;
 mod reading;

@@ -3,7 +3,8 @@
 use crate::capture::{Captured, types};
 use crate::logged::{Logged, wait_for};
 
-const TABLE: &str = "create table t (id int primary key, v text); create table u (id int primary key)";
+const TABLE: &str =
+    "create table t (id int primary key, v text); create table u (id int primary key)";
 
 /// Looks at the publication as often as it can.
 async fn captured() -> Captured {
@@ -45,7 +46,9 @@ async fn stops_and_goes_on(captured: &mut Captured, cause: &str) -> Vec<Logged> 
     crate::logged::wait_for_event(&captured.client, "the last row", is_last).await;
     let events = crate::logged::events(&captured.client).await;
     crate::logged::assert_dense(&events);
-    let gap = events.iter().find(|event| event.event_type == "rowhook.gap");
+    let gap = events
+        .iter()
+        .find(|event| event.event_type == "rowhook.gap");
     let recorded = gap.unwrap().record["cause"].as_str().unwrap();
     assert!(recorded.contains(cause), "{recorded}");
     assert_eq!(captured.daemon.get("/readyz").await.0, 200);
@@ -66,9 +69,16 @@ async fn a_table_that_is_taken_out_stops_the_daemon_and_the_others_lose_nothing(
     assert_eq!(types(&events[..1]), ["t.created"]);
     assert_eq!(of_u.len(), 1, "{events:?}");
     let position = |event: &Logged, key: &str| event.record[key].as_str().unwrap().to_owned();
-    let gap = events.iter().find(|e| e.event_type == "rowhook.gap").unwrap();
+    let gap = events
+        .iter()
+        .find(|e| e.event_type == "rowhook.gap")
+        .unwrap();
     assert_eq!(position(gap, "logged_up_to"), position(gap, "goes_on_from"));
-    assert!(events.iter().all(|e| e.record["id"] != 2 || e.resource == "u"));
+    assert!(
+        events
+            .iter()
+            .all(|e| e.record["id"] != 2 || e.resource == "u")
+    );
 }
 
 #[tokio::test]
@@ -146,7 +156,9 @@ async fn a_row_filter_or_a_column_list_stops_the_daemon() {
             return;
         }
         // The server wants the filter's columns in the replica identity, which is full.
-        captured.execute("alter table t replica identity default").await;
+        captured
+            .execute("alter table t replica identity default")
+            .await;
         change(
             &captured,
             &format!("alter publication $p set table {narrowed}, u"),
@@ -154,8 +166,14 @@ async fn a_row_filter_or_a_column_list_stops_the_daemon() {
         .await;
         assert_eq!(captured.daemon.wait_exit().await, Some(70));
         let said = captured.rowhook.fail(&["check"], 1).await;
-        assert!(said.contains("row filter or column list was changed"), "{said}");
-        assert!(said.contains("a row filter or a column list for it"), "{said}");
+        assert!(
+            said.contains("row filter or column list was changed"),
+            "{said}"
+        );
+        assert!(
+            said.contains("a row filter or a column list for it"),
+            "{said}"
+        );
         change(&captured, "alter publication $p set table t, u").await;
         captured.daemon = captured.rowhook.spawn();
         stops_and_goes_on(&mut captured, "public.t").await;
