@@ -43,6 +43,8 @@ mod outages;
 mod takeover;
 mod publications;
 mod promotion;
+mod slots;
+mod streams;
 mod connections;
 mod commands;
 mod reading;
