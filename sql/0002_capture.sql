@@ -53,6 +53,25 @@ select e.sequence_id, e.event_id, e.event_type, e.resource, e.resource_id, e.act
        e.as_text
   from rowhook.events e;
 
+create table rowhook.publication (
+  only_row  boolean primary key default true check (only_row),
+  oid       oid not null,
+  version   text not null,
+  owner     oid not null,
+  noted_at  timestamptz not null default now()
+);
+comment on table rowhook.publication is
+  'The publication as it was when rowhook last looked: one that was altered since may have left changes out.';
+comment on column rowhook.publication.version is 'xmin of its row in pg_publication.';
+
+create table rowhook.published (
+  relation   oid primary key,
+  membership oid not null,
+  table_name text not null
+);
+comment on table rowhook.published is
+  'Tables in the publication, each with its entry in pg_publication_rel: another entry means that changes may be missing.';
+
 create table rowhook.relation_keys (
   relation oid not null,
   key      text[] not null,

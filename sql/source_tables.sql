@@ -29,6 +29,13 @@ select c.oid,
                    join pg_catalog.pg_class leaf on leaf.oid = part.relid
                   where c.relkind = 'p' and (leaf.relkind = 'f' or leaf.relkind = 'r' and leaf.relpersistence <> 'p')),
                 '{}')
+=======
+       (select r.oid from pg_catalog.pg_publication_rel r, pg_catalog.pg_publication p
+         where r.prrelid = c.oid and p.oid = r.prpubid and p.pubname = $1::text),
+       -- Row filters and column lists came with 15.
+       coalesce((select to_jsonb(r) ->> 'prqual' is not null or to_jsonb(r) ->> 'prattrs' is not null
+                   from pg_catalog.pg_publication_rel r, pg_catalog.pg_publication p
+                  where r.prrelid = c.oid and p.oid = r.prpubid and p.pubname = $1::text), false)
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
  where c.relkind in ('r', 'p', 'v', 'm', 'f')

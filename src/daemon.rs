@@ -75,8 +75,8 @@ pub async fn run(
     ));
     tasks.spawn(upkeep::follow_tables(
         initial.source.clone(),
+        initial.log.target.clone(),
         Arc::new(initial.capture.clone()),
-        shared.link.clone(),
         shared.standing.subscribe(),
         stop.clone(),
     ));

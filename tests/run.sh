@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Runs all tests, after installing what they need on a Debian where it is missing.
 # Arguments go to `cargo test`: tests/run.sh capture -- --nocapture
+# Without any, what depends on the server runs on all other versions as well: tests/versions.sh.
 #
-#   PG_BIN=/usr/lib/postgresql/17/bin   the Postgres to test against (default: the newest one here)
+#   PG_BIN=/usr/lib/postgresql/17/bin   the one Postgres to test against (default: the newest one here,
+#                                       then the other versions)
 #   ROWHOOK_CRASH_SECONDS=60            how long the crash test writes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -108,5 +110,16 @@ mkdir -p "$ROWHOOK_TEST_NODE_RECEIVER"
 cp examples/receivers/node/package.json examples/receivers/node/receiver.mjs "$ROWHOOK_TEST_NODE_RECEIVER"
 npm install --prefix "$ROWHOOK_TEST_NODE_RECEIVER" --no-audit --no-fund --loglevel=error
 
+newest_postgres() {
+    local newest
+    newest=$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | sort -V | tail -n 1)
+    printf '%s\n' "${newest:-postgres}"
+}
+
+postgres=${PG_BIN:+$PG_BIN/postgres}
+say "all tests on $("${postgres:-$(newest_postgres)}" --version)"
 say "cargo test --lib --bins --examples --tests $*"
-exec cargo test --lib --bins --examples --tests "$@"
+cargo test --lib --bins --examples --tests "$@"
+if [ "$#" -eq 0 ] && [ -z "${PG_BIN:-}" ]; then
+    tests/versions.sh
+fi

@@ -6,12 +6,13 @@
 
 mod attributes;
 pub mod backfill;
+pub mod continuity;
 pub mod histories;
 mod idle;
 mod intake;
 mod pace;
 mod recall;
-mod resume;
+pub mod resume;
 mod session;
 pub mod tables;
 

@@ -7,7 +7,7 @@ use crate::wal::{Lsn, System, slot::Slot};
 
 /// What to do with a slot that is in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resume {
+pub enum Resume {
     /// Start the stream.
     Stream,
     /// Another process reads from the slot: wait as its standby.
@@ -24,7 +24,7 @@ pub(super) enum Resume {
 ///
 /// # Errors
 /// Permanent for everything that could hide a gap.
-pub(super) fn decide(
+pub fn decide(
     checkpoint: &Checkpoint,
     system: &System,
     slot: Option<&Slot>,
@@ -32,6 +32,7 @@ pub(super) fn decide(
     history: Option<&str>,
 ) -> Result<Resume> {
     same_server(checkpoint, system)?;
+    is_primary(system)?;
     if system.timeline != checkpoint.timeline {
         same_history(checkpoint, system, history.unwrap_or_default())?;
     }
@@ -75,6 +76,20 @@ fn same_server(checkpoint: &Checkpoint, system: &System) -> Result<()> {
         "point source.url at the right server; if the move was meant, run `rowhook setup --accept-gap` \
          to record the gap and go on from the new server",
     ))
+}
+
+/// Behind an address that follows the primary there may be a standby that is about to be promoted.
+///
+/// # Errors
+/// Transient for a standby.
+pub fn is_primary(system: &System) -> Result<()> {
+    if !system.in_recovery {
+        return Ok(());
+    }
+    Err(Fault::transient(
+        "the server behind source.url is a standby; rowhook waits for its promotion",
+    )
+    .next_step("promote it, or point source.url at the primary"))
 }
 
 /// What was logged was in the server's WAL on disk, so a server that has less of it was restored to
@@ -129,11 +144,10 @@ fn usable(name: &str, slot: &Slot, database: &str) -> Result<()> {
         ))
         .next_step("choose another source.slot"));
     }
-    if slot.wal_status.as_deref() == Some("lost") || slot.restart_lsn.is_none() {
-        return Err(Fault::permanent(format!(
-            "slot \"{name}\" is lost: the server removed WAL that it needed (max_slot_wal_keep_size)"
-        ))
-        .next_step(ACCEPT_GAP));
+    if let Some(why) = slot.loss() {
+        return Err(
+            Fault::permanent(format!("slot \"{name}\" is lost: {why}")).next_step(ACCEPT_GAP)
+        );
     }
     Ok(())
 }
@@ -160,6 +174,7 @@ mod tests {
             identifier: "7".into(),
             timeline,
             flushed: Lsn(200),
+            in_recovery: false,
         }
     }
 
@@ -171,6 +186,9 @@ mod tests {
             restart_lsn: Some(Lsn(50)),
             confirmed_lsn: Some(Lsn(100)),
             wal_status: Some("reserved".into()),
+            failover: None,
+            invalidation: None,
+            inactive_since: None,
         }
     }
 
@@ -266,6 +284,19 @@ mod tests {
             assert_eq!(fault.exit_code(), 70);
             assert!(fault.cause().contains(words), "{fault}");
             assert!(fault.advice().is_some());
+        }
+    }
+
+    #[test]
+    fn a_standby_is_waited_for_whatever_it_has_replayed() {
+        let standby = System {
+            in_recovery: true,
+            flushed: Lsn(50),
+            ..system(1)
+        };
+        for slot in [Some(slot()), None] {
+            let fault = decided(&standby, slot.as_ref(), None).unwrap_err();
+            assert!(fault.is_transient(), "{fault}");
         }
     }
 

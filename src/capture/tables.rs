@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::continuity::{self, Break};
 use crate::event::{Capture, resource_name};
+use crate::event_log::Published;
 use crate::fault::{Fault, Result};
 use crate::wal::publication::{self, LackingPartition, Table};
 use crate::wal::{Connection, ReplicaIdentity, Source, server_error::sql_fault};
@@ -158,6 +160,15 @@ fn distinct_names(tables: &[Table], capture: &Capture) -> Result<()> {
     Ok(())
 }
 
+/// What a look at the publication gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It has carried every change, and does now.
+    Whole(Refreshed),
+    /// Changes may be missing.
+    Broken(Break),
+}
+
 /// What a refresh changed, and what it could not.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Refreshed {
@@ -208,27 +219,37 @@ impl Refreshed {
     }
 }
 
-/// Adds tables that match and are not published yet, and sets their replica identity and that of
-/// partitions that were added meanwhile; leaves alone what `may_touch` does not take. `None` if the
-/// publication is gone.
+/// Sees whether the publication has carried every change since the last look, adds tables that match
+/// and are not published yet, sets their replica identity and that of partitions that were added
+/// meanwhile, and notes what the publication holds now. Leaves alone what `may_touch` does not take.
 ///
 /// # Errors
 /// By the server's SQLSTATE; settings, if a new table makes resource names ambiguous.
 pub async fn refresh(
     connection: &Connection,
+    log: &Connection,
     source: &Source,
     capture: &Capture,
     may_touch: impl Fn(&str) -> bool,
-) -> Result<Option<Refreshed>> {
+) -> Result<Look> {
     let name = &source.publication;
-    let Some(found) = publication::look_up(connection, name).await? else {
-        return Ok(None);
+    let noted = Published::read(log).await?;
+    let found = publication::look_up(connection, name).await?;
+    let tables = publication::tables(connection, name).await?;
+    let broken = noted
+        .as_ref()
+        .and_then(|noted| continuity::broken(name, noted, found.as_ref(), &tables, capture));
+    if let Some(broken) = broken {
+        return Ok(Look::Broken(broken));
+    }
+    let Some(found) = found else {
+        return Ok(Look::Broken(Break::dropped(name)));
     };
-    let survey = survey(
-        publication::tables(connection, name).await?,
-        source,
-        capture,
-    )?;
+    let now = continuity::noted(&found, &tables, capture);
+    if noted.is_none_or(|noted| noted != now) {
+        now.note(log).await?;
+    }
+    let survey = survey(tables, source, capture)?;
     let mut refreshed = Refreshed {
         keys: survey.keys(),
         ..Refreshed::default()
@@ -249,7 +270,28 @@ pub async fn refresh(
     if source.replica_identity == ReplicaIdentity::Full {
         identify_partitions(connection, &survey, capture, may_touch, &mut refreshed).await?;
     }
-    Ok(Some(refreshed))
+    if !refreshed.joined.is_empty() {
+        note(connection, log, source, capture).await?;
+    }
+    Ok(Look::Whole(refreshed))
+}
+
+/// Notes what the publication holds now: from here on, whatever is taken out of it is noticed.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn note(
+    connection: &Connection,
+    log: &Connection,
+    source: &Source,
+    capture: &Capture,
+) -> Result<()> {
+    let name = &source.publication;
+    let Some(found) = publication::look_up(connection, name).await? else {
+        return Ok(());
+    };
+    let tables = publication::tables(connection, name).await?;
+    continuity::noted(&found, &tables, capture).note(log).await
 }
 
 async fn join(
@@ -388,6 +430,8 @@ mod tests {
             owned: true,
             nameable: true,
             dark_partitions: Vec::new(),
+            membership: None,
+            filtered: false,
         }
     }
 
@@ -405,6 +449,7 @@ mod tests {
             slot: "rowhook".into(),
             publication: "rowhook".into(),
             replica_identity,
+            failover: crate::wal::Failover::Auto,
             wal_budget: 1,
             silence_timeout: std::time::Duration::from_secs(30),
             table_refresh: std::time::Duration::from_secs(5),

@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::metrics::{Metrics, age};
 use super::settings::Settings;
 use super::wal_budget::{Forecast, Growth, Level};
-use crate::capture::{Standing, tables};
+use crate::capture::Standing;
+use crate::capture::tables::{self, Look};
 use crate::event::Capture;
 use crate::event_log::{Inlet, Link, Note, keys, retention};
-use crate::fault::{Fault, Result};
-use crate::wal::{Source, server_error::sql_fault, slot};
+use crate::fault::Result;
+use crate::wal::{Source, Target, server_error::sql_fault, slot};
 
 /// How often the slot is measured.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);
@@ -172,42 +173,45 @@ fn lag_seconds(metrics: &Metrics, lag_bytes: u64) -> f64 {
     }
 }
 
-/// Looks for new tables that match, and adds them to the publication; notes the keys of all. Only
-/// while this instance streams: a standby changes nothing.
+/// Looks for new tables that match, adds them to the publication, notes the keys of all, and sees
+/// whether anybody took something out of the publication. Only while this instance streams: a
+/// standby changes nothing.
 ///
 /// # Errors
-/// Permanent, if the publication is gone. Anything else is told and tried again.
+/// Permanent, if the publication has not carried every change. Anything else is told and tried
+/// again.
 pub async fn follow_tables(
     source: Source,
+    log: Target,
     capture: Arc<Capture>,
-    log: Link,
-    standing: watch::Receiver<Standing>,
+    mut standing: watch::Receiver<Standing>,
     stop: CancellationToken,
 ) -> Result<()> {
     let link = Link::new(&source.target, "rowhook tables");
+    let log = Link::new(&log, "rowhook tables");
     let mut told = None;
     let mut troubles = Troubles::default();
     let mut noted = HashMap::new();
-    while pause(source.table_refresh, &stop).await {
-        if !matches!(*standing.borrow(), Standing::Streaming { .. }) {
-            continue;
-        }
-        let refreshed = async {
-            let connection = link.connection().await?;
+    while streaming(&mut standing, &stop).await {
+        let look = async {
+            let (source_side, log_side) = (link.connection().await?, log.connection().await?);
             let may_touch = |table: &str| troubles.may_touch(table, Instant::now());
-            tables::refresh(&connection, &source, &capture, may_touch).await
+            tables::refresh(&source_side, &log_side, &source, &capture, may_touch).await
         };
-        let done = match refreshed.await {
-            Ok(Some(refreshed)) => {
+        let done = match look.await {
+            Ok(Look::Whole(refreshed)) => {
                 tell_refreshed(&refreshed, &mut troubles);
                 note_keys(&log, refreshed.keys, &mut noted).await
             }
-            Ok(None) => return Err(publication_gone(&source)),
+            Ok(Look::Broken(broken)) => return Err(broken.fault()),
             Err(fault) => Err(fault),
         };
         match done {
             Ok(()) => told = None,
             Err(fault) => once(&mut told, fault.cause()),
+        }
+        if !pause(source.table_refresh, &stop).await {
+            break;
         }
     }
     Ok(())
@@ -248,14 +252,6 @@ impl Troubles {
         let before = self.0.insert(problem.table.clone(), entry);
         before.is_none_or(|(told, _)| told != problem.says)
     }
-}
-
-fn publication_gone(source: &Source) -> Fault {
-    Fault::permanent(format!("publication \"{}\" was dropped", source.publication))
-        .next_step(
-            "find out who dropped it; then run `rowhook setup --accept-gap`, which makes it anew with a new slot and \
-             records the gap as an event",
-        )
 }
 
 fn tell_refreshed(refreshed: &tables::Refreshed, troubles: &mut Troubles) {

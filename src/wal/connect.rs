@@ -22,6 +22,10 @@ pub(super) const SQL_ASCII: &str = "SQL_ASCII";
 /// Such a database refuses to send bytes that are no UTF-8 to a client that asked for UTF-8. It sends
 /// them to one that asks for nothing.
 pub(super) const AS_IT_IS: &str = "set client_encoding = 'SQL_ASCII'";
+/// The time limits that not every supported server knows, which would refuse them among the options:
+/// `transaction_timeout` came with 17. In a replication session it would cut off the decoding of a
+/// large transaction.
+pub(super) const PIN_NEWER_SETTINGS: &str = "select pg_catalog.set_config(name, '0', false) from pg_catalog.pg_settings where name = 'transaction_timeout'";
 
 /// A session with Postgres. Its socket is owned by a task that ends with the connection.
 #[derive(Clone)]
@@ -88,6 +92,10 @@ impl Connection {
                 server_error::sql_fault(format!("cannot connect to {}", target.label()), error)
             })?;
         }
+        client
+            .batch_execute(PIN_NEWER_SETTINGS)
+            .await
+            .map_err(|error| server_error::sql_fault("cannot set up a session", error))?;
         Ok(Self {
             client: Arc::new(client),
             ended,

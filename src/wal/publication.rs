@@ -39,6 +39,10 @@ pub struct Table {
     pub owned: bool,
     /// Partitions of which nothing is in the WAL: foreign and unlogged ones.
     pub dark_partitions: Vec<String>,
+    /// Its entry in the publication, made anew whenever it is put in.
+    pub membership: Option<u32>,
+    /// Whether the publication leaves out rows or columns of it.
+    pub filtered: bool,
 }
 
 impl Table {
@@ -103,12 +107,22 @@ fn read_table(row: &tokio_postgres::Row) -> Result<Table, tokio_postgres::Error>
         published: row.try_get(10)?,
         owned: row.try_get(11)?,
         dark_partitions: row.try_get(12)?,
+        membership: row.try_get(13)?,
+        filtered: row.try_get(14)?,
     })
 }
 
 /// The publication, as `pg_publication` shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
+    /// Object id.
+    pub oid: u32,
+    /// Another one whenever it is renamed or its options or owner are changed.
+    pub version: String,
+    /// Owner's object id.
+    pub owner: u32,
+    /// Whether changes of partitions come as their root's.
+    pub via_root: bool,
     /// FOR ALL TABLES: tables need not be added.
     pub all_tables: bool,
     /// Whether inserts, updates, deletes and truncates are all published.
@@ -126,7 +140,7 @@ pub async fn look_up(connection: &Connection, name: &str) -> Result<Option<Publi
     let row = connection
         .query_opt(
             "select puballtables, pubinsert and pubupdate and pubdelete and pubtruncate, \
-                    pg_catalog.pg_has_role(pubowner, 'usage') \
+                    pg_catalog.pg_has_role(pubowner, 'usage'), oid, xmin::text, pubowner, pubviaroot \
              from pg_catalog.pg_publication where pubname = $1::text",
             &[&name],
         )
@@ -137,6 +151,10 @@ pub async fn look_up(connection: &Connection, name: &str) -> Result<Option<Publi
             all_tables: row.try_get(0)?,
             complete: row.try_get(1)?,
             owned: row.try_get(2)?,
+            oid: row.try_get(3)?,
+            version: row.try_get(4)?,
+            owner: row.try_get(5)?,
+            via_root: row.try_get(6)?,
         })
     };
     row.map(read)

@@ -19,7 +19,7 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::command::command_rows;
-use super::connect::{AS_IT_IS, SQL_ASCII};
+use super::connect::{AS_IT_IS, PIN_NEWER_SETTINGS, SQL_ASCII};
 use super::login::log_in;
 use super::publication::quote;
 use super::server_error::{refusal, session_fault, stream_refusal};
@@ -55,6 +55,8 @@ pub struct System {
     pub timeline: u32,
     /// Where its WAL is flushed to.
     pub flushed: Lsn,
+    /// Whether it is a standby: read-only, and not the source until it is promoted.
+    pub in_recovery: bool,
 }
 
 /// What the stream brings.
@@ -89,6 +91,7 @@ impl GatedSession {
             if log_in(&mut socket, source).await? == SQL_ASCII {
                 command_rows(&mut socket, &source.target, AS_IT_IS).await?;
             }
+            command_rows(&mut socket, &source.target, PIN_NEWER_SETTINGS).await?;
             Ok(Self {
                 gathers,
                 socket,
@@ -115,10 +118,12 @@ impl GatedSession {
                 "the server's answer to IDENTIFY_SYSTEM cannot be read",
             ));
         };
+        let recovery = self.query("select pg_catalog.pg_is_in_recovery()").await?;
         Ok(System {
             identifier,
             timeline,
             flushed,
+            in_recovery: recovery.concat().contains(&Some("t".to_owned())),
         })
     }
 
@@ -162,6 +167,7 @@ impl GatedSession {
             socket: self.socket,
             reader: MessageReader::new(),
             outgoing: BytesMut::new(),
+            unflushed: false,
             confirmed: Lsn::INVALID,
             reported: Lsn::INVALID,
             reported_at: Instant::now(),
@@ -206,6 +212,8 @@ pub struct Stream {
     reader: MessageReader,
     /// Feedback that is not written yet. Kept here, so that a write that is dropped goes on.
     outgoing: BytesMut,
+    /// Whether the TLS layer may still hold some of it.
+    unflushed: bool,
     /// What the server may release.
     confirmed: Lsn,
     /// What it was told.
@@ -228,9 +236,7 @@ impl Stream {
         loop {
             self.report().await?;
             let silent_at = self.heard + self.source.silence_timeout;
-            let wake = self
-                .report_due()
-                .map_or(silent_at, |due| due.min(silent_at));
+            let wake = self.report_due().min(silent_at);
             let reads = self.socket.buffer().is_empty();
             let Ok(message) = timeout_at(wake, self.reader.read(&mut self.socket)).await else {
                 if wake == silent_at {
@@ -278,9 +284,6 @@ impl Stream {
     /// Transient when the connection is cut.
     pub async fn not_listening(&mut self) -> Result<()> {
         self.heard = Instant::now();
-        if self.reported_at.elapsed() >= self.source.silence_timeout / 4 {
-            self.queue_status();
-        }
         self.report().await
     }
 
@@ -334,13 +337,19 @@ impl Stream {
         }
     }
 
-    /// When the next status is due; `None` while there is nothing new to say.
-    fn report_due(&self) -> Option<Instant> {
-        (self.confirmed > self.reported).then(|| self.reported_at + STATUS_INTERVAL)
+    /// When the next status is due: soon, if there is something new to say. And also without being
+    /// asked: the server's question comes behind everything that it has sent before, and it does not
+    /// wait for the answer for longer than the silence timeout.
+    fn report_due(&self) -> Instant {
+        let quiet = self.source.silence_timeout / 4;
+        match self.confirmed > self.reported {
+            true => self.reported_at + STATUS_INTERVAL.min(quiet),
+            false => self.reported_at + quiet,
+        }
     }
 
     async fn report(&mut self) -> Result<()> {
-        if self.report_due().is_some_and(|due| due <= Instant::now()) {
+        if self.report_due() <= Instant::now() {
             self.queue_status();
         }
         self.flush()
@@ -362,13 +371,15 @@ impl Stream {
     }
 
     async fn flush(&mut self) -> Result<(), PgWireError> {
-        if self.outgoing.is_empty() {
-            return Ok(());
-        }
         while !self.outgoing.is_empty() {
+            // Noted first: a flush that is dropped while it waits has to be made up for.
+            self.unflushed = true;
             self.socket.write_buf(&mut self.outgoing).await?;
         }
-        self.socket.flush().await?;
+        if self.unflushed {
+            self.socket.flush().await?;
+            self.unflushed = false;
+        }
         Ok(())
     }
 

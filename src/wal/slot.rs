@@ -18,10 +18,17 @@ pub struct Slot {
     pub confirmed_lsn: Option<Lsn>,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub wal_status: Option<String>,
+    /// Whether standbys keep it in step; `None` on servers before 17.
+    pub failover: Option<bool>,
+    /// Why the server gave it up, as servers from 17 on say it.
+    pub invalidation: Option<String>,
+    /// Since when nobody reads from it, as servers from 17 on say it.
+    pub inactive_since: Option<String>,
 }
 
-const COLUMNS: &str =
-    "plugin, database, active_pid::text, restart_lsn::text, confirmed_flush_lsn::text, wal_status";
+/// What only newer servers have is null on the others.
+const COLUMNS: &str = "plugin, database, active_pid::text, restart_lsn::text, confirmed_flush_lsn::text, wal_status, \
+    to_jsonb(s) ->> 'failover', to_jsonb(s) ->> 'invalidation_reason', to_jsonb(s) ->> 'inactive_since'";
 
 impl Slot {
     /// Reads the state on the session that will stream.
@@ -30,7 +37,7 @@ impl Slot {
     /// By the server's SQLSTATE.
     pub async fn read(session: &mut GatedSession, name: &str) -> Result<Option<Self>> {
         let sql = format!(
-            "select {COLUMNS} from pg_catalog.pg_replication_slots where slot_name = '{}'",
+            "select {COLUMNS} from pg_catalog.pg_replication_slots s where slot_name = '{}'",
             name.replace('\'', "''")
         );
         let rows = session.query(&sql).await?;
@@ -46,7 +53,7 @@ impl Slot {
     /// By the server's SQLSTATE.
     pub async fn look_up(connection: &Connection, name: &str) -> Result<Option<Self>> {
         let sql = format!(
-            "select {COLUMNS} from pg_catalog.pg_replication_slots where slot_name = $1::text"
+            "select {COLUMNS} from pg_catalog.pg_replication_slots s where slot_name = $1::text"
         );
         let row = connection
             .query_opt(&sql, &[&name])
@@ -72,7 +79,31 @@ impl Slot {
             restart_lsn,
             confirmed_lsn,
             wal_status: next(),
+            failover: next().map(|text| text == "true"),
+            invalidation: next(),
+            inactive_since: next(),
         }
+    }
+
+    /// Why the slot can never stream again; `None` while it can.
+    #[must_use]
+    pub fn loss(&self) -> Option<String> {
+        let lost = self.wal_status.as_deref() == Some("lost");
+        // Without a position it holds nothing back, and there is nothing to begin with.
+        if !lost && (self.plugin.is_none() || self.restart_lsn.is_some()) {
+            return None;
+        }
+        Some(match self.invalidation.as_deref() {
+            None | Some("wal_removed") => {
+                "the server removed WAL that it needed (max_slot_wal_keep_size)".to_owned()
+            }
+            Some("idle_timeout") => {
+                "nobody read from it for so long that the server gave it up (idle_replication_slot_timeout)".to_owned()
+            }
+            Some("wal_level_insufficient") => "wal_level was not logical for a while".to_owned(),
+            Some("rows_removed") => "the server removed catalog rows that it needed".to_owned(),
+            Some(reason) => format!("the server gave it up ({reason})"),
+        })
     }
 }
 
@@ -80,10 +111,10 @@ impl Slot {
 ///
 /// # Errors
 /// By the server's SQLSTATE. Waits for transactions that run, as Postgres does.
-pub async fn create(connection: &Connection, name: &str) -> Result<Lsn> {
+pub async fn create(connection: &Connection, name: &str, failover: bool) -> Result<Lsn> {
     let row = connection
         .query_one(
-            "select lsn::text from pg_catalog.pg_create_logical_replication_slot($1::text, 'pgoutput')",
+            &format!("select lsn::text from {}", making("$1::text", failover)),
             &[&name],
         )
         .await
@@ -93,6 +124,38 @@ pub async fn create(connection: &Connection, name: &str) -> Result<Lsn> {
         .map_err(|error| sql_fault("reading the slot's position", error))?;
     text.parse::<Lsn>()
         .map_err(|error| Fault::permanent(format!("slot \"{name}\"")).because(error))
+}
+
+/// The call that makes a slot; servers before 17 know no failover slots.
+fn making(name: &str, failover: bool) -> String {
+    let failover = if failover { ", failover => true" } else { "" };
+    format!("pg_catalog.pg_create_logical_replication_slot({name}, 'pgoutput'{failover})")
+}
+
+/// The statement that makes the slot.
+#[must_use]
+pub fn create_sql(name: &str, failover: bool) -> String {
+    let name = format!("'{}'", name.replace('\'', "''"));
+    format!("select {}", making(&name, failover))
+}
+
+/// Makes the slot a failover slot, or an ordinary one. Only a replication session can; the slot must
+/// not be in use.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn set_failover(session: &mut GatedSession, name: &str, failover: bool) -> Result<()> {
+    session
+        .query(&failover_command(name, failover))
+        .await
+        .map(|_| ())
+}
+
+/// The replication command for that.
+#[must_use]
+pub fn failover_command(name: &str, failover: bool) -> String {
+    let name = super::publication::quote(name);
+    format!("ALTER_REPLICATION_SLOT {name} ( FAILOVER {failover} )")
 }
 
 /// Drops the slot, if it is there.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Target;
+use crate::fault::{Fault, Result};
 
 /// The source database and the objects rowhook owns in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Source {
     pub publication: String,
     /// What setup does to the tables' replica identity.
     pub replica_identity: ReplicaIdentity,
+    /// Whether the slot is one that standbys keep in step.
+    pub failover: Failover,
     /// WAL held back by the slot at which the operator is alarmed, in bytes.
     pub wal_budget: u64,
     /// How long the source may be silent before the connection counts as dead. Pinned as the
@@ -31,4 +34,63 @@ pub enum ReplicaIdentity {
     Full,
     /// Never touched.
     Keep,
+}
+
+/// Whether the slot is a failover slot: one that standbys keep in step, so that it is there after a
+/// promotion (PostgreSQL manual, "Logical Replication Failover"; 17 and later).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failover {
+    /// Where the server can.
+    Auto,
+    /// Always; a server that cannot is refused.
+    On,
+    /// Never.
+    Off,
+}
+
+/// The first server that has failover slots, as `server_version_num`.
+const FAILOVER_SINCE: i32 = 170_000;
+
+impl Failover {
+    /// Whether the slot has to be a failover slot on a server of this `server_version_num`.
+    ///
+    /// # Errors
+    /// Settings, if it has to and the server has none.
+    pub fn wanted(self, version: i32) -> Result<bool> {
+        match self {
+            Self::Off => Ok(false),
+            Self::Auto => Ok(version >= FAILOVER_SINCE),
+            Self::On if version >= FAILOVER_SINCE => Ok(true),
+            Self::On => Err(Fault::settings(format!(
+                "source.failover = \"on\" needs PostgreSQL 17 or newer, the source runs {}",
+                version / 10_000
+            ))
+            .next_step("set source.failover = \"auto\", or upgrade the source")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failover_slot_needs_a_server_that_has_them() {
+        for (setting, version, wanted) in [
+            (Failover::Auto, 160_010, Some(false)),
+            (Failover::Auto, 170_000, Some(true)),
+            (Failover::On, 180_004, Some(true)),
+            (Failover::On, 150_012, None),
+            (Failover::Off, 180_004, Some(false)),
+        ] {
+            assert_eq!(
+                setting.wanted(version).ok(),
+                wanted,
+                "{setting:?} {version}"
+            );
+        }
+        let fault = Failover::On.wanted(150_012).unwrap_err();
+        assert_eq!(fault.exit_code(), 78);
+        assert!(fault.cause().contains("the source runs 15"), "{fault}");
+    }
 }

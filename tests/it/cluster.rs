@@ -133,6 +133,39 @@ impl Cluster {
         std::fs::write(self.data().join("postgresql.conf"), main).unwrap();
     }
 
+    /// A physical standby of this server: a copy of its data, not started yet. The server must be
+    /// stopped; `slot` is its physical slot there.
+    pub(crate) async fn standby(&self, slot: &str, settings: &[&str]) -> Self {
+        let directory = scratch_directory();
+        let standby = Self {
+            watchdog: watch(&self.binaries, &directory),
+            binaries: self.binaries.clone(),
+            port: free_port(),
+            directory,
+        };
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(self.data()).arg(standby.data());
+        run(copy).await.unwrap_or_else(|error| panic!("{error}"));
+        let (ours, theirs) = (self.directory.display(), standby.directory.display());
+        let main = standby.data().join("postgresql.conf");
+        let text = std::fs::read_to_string(&main).unwrap();
+        let text = text.replace(&ours.to_string(), &theirs.to_string());
+        std::fs::write(&main, text).unwrap();
+        std::fs::write(standby.data().join("standby.signal"), "").unwrap();
+        let conninfo = format!(
+            "host={ours} port={} user={SUPERUSER} dbname=postgres",
+            self.port
+        );
+        let mut text = std::fs::read_to_string(self.directory.join("test.conf")).unwrap();
+        text = text.replace(&ours.to_string(), &theirs.to_string());
+        text.push_str(&format!(
+            "primary_conninfo='{conninfo}'\nprimary_slot_name='{slot}'\nhot_standby_feedback=on\n{}\n",
+            settings.join("\n")
+        ));
+        std::fs::write(standby.directory.join("test.conf"), text).unwrap();
+        standby
+    }
+
     /// Starts the server again after [`stop`](Self::stop).
     pub(crate) async fn launch(&self) {
         if let Err(error) = self.try_launch().await {
@@ -231,6 +264,18 @@ impl Cluster {
         format!("postgres://{SUPERUSER}@/{database}?host={host}&port={port}")
     }
 
+    /// The server's major version.
+    pub(crate) fn version() -> u32 {
+        let output = std::process::Command::new(find_binaries().join("postgres"))
+            .arg("--version")
+            .output()
+            .unwrap();
+        // postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)
+        let text = String::from_utf8(output.stdout).unwrap();
+        let version = text.split_whitespace().nth(2).unwrap();
+        version.split('.').next().unwrap().parse().unwrap()
+    }
+
     /// The TCP port.
     pub(crate) fn port(&self) -> u16 {
         self.port
@@ -252,10 +297,9 @@ impl Cluster {
         std::fs::read_to_string(file).unwrap_or_default()
     }
 
-    /// A client program of this server's version (`pgbench`, `psql`), set up to reach `database`
-    /// over the Unix socket.
+    /// A client program (`pgbench`, `psql`), set up to reach `database` over the Unix socket.
     pub(crate) fn program(&self, name: &str, database: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(name));
+        let mut command = Command::new(self.client_program(name));
         command
             .env("PGHOST", &self.directory)
             .env("PGPORT", self.port.to_string())
@@ -264,6 +308,15 @@ impl Cluster {
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
+    }
+
+    /// The server's own, else those of the packaged Postgres: some builds are servers alone.
+    fn client_program(&self, name: &str) -> PathBuf {
+        let own = self.binaries.join(name);
+        match own.exists() {
+            true => own,
+            false => packaged_program(name).unwrap_or(own),
+        }
     }
 
     fn server_command(&self, name: &str) -> Command {
@@ -282,7 +335,7 @@ impl Cluster {
               where database = '{name}'"
         );
         let drop = format!("drop database if exists {name} with (force)");
-        let _ = std::process::Command::new(self.binaries.join("psql"))
+        let _ = std::process::Command::new(self.client_program("psql"))
             .env("PGHOST", &self.directory)
             .env("PGPORT", self.port.to_string())
             .env("PGUSER", SUPERUSER)
@@ -410,21 +463,26 @@ fn find_binaries() -> PathBuf {
     if let Some(chosen) = std::env::var_os("PG_BIN") {
         return PathBuf::from(chosen);
     }
-    let packaged = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .map(|version| PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")))
-        .filter(|bin| bin.join("initdb").exists());
-    let version = |bin: &PathBuf| bin.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
-    if let Some(newest) = packaged.max_by_key(version) {
-        return newest;
+    if let Some(newest) = packaged_program("initdb") {
+        return newest.parent().unwrap().to_owned();
     }
     std::env::var_os("PATH")
         .iter()
         .flat_map(std::env::split_paths)
         .find(|bin| bin.join("initdb").exists())
         .expect("no initdb in PG_BIN, /usr/lib/postgresql/*/bin or PATH: run tests/run.sh")
+}
+
+/// A program of the newest Debian package that has it.
+fn packaged_program(program: &str) -> Option<PathBuf> {
+    let installed = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    let versions = installed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let path = |version: u32| format!("/usr/lib/postgresql/{version}/bin/{program}");
+    let mut found: Vec<u32> = versions
+        .filter(|version| Path::new(&path(*version)).exists())
+        .collect();
+    found.sort_unstable();
+    found.pop().map(|newest| path(newest).into())
 }
 
 /// A new directory that the server's user owns, with a path short enough for a socket.

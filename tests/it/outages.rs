@@ -23,7 +23,7 @@ const FAST: Duration = Duration::from_secs(2);
 const LONG_OUTAGE: Duration = Duration::from_secs(10);
 
 /// Every row of `t` is in the log once, whatever the order of the commits.
-async fn assert_every_row_once(source: &Client, log: &Client) {
+pub(crate) async fn assert_every_row_once(source: &Client, log: &Client) {
     let rows = source
         .query("select id from t order by id", &[])
         .await
@@ -31,6 +31,14 @@ async fn assert_every_row_once(source: &Client, log: &Client) {
     let rows: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
     let logged = wait_for_logged(log, rows.len() as i64).await;
     assert_eq!(ids(&logged), rows);
+}
+
+/// The database's URL with the proxy's port.
+pub(crate) fn through(proxy: &Proxy, database: &Database) -> String {
+    database.url().replace(
+        &format!(":{}/", database.cluster.port()),
+        &format!(":{}/", proxy.port()),
+    )
 }
 
 /// The rows' ids, in order of the ids.
@@ -135,10 +143,7 @@ async fn a_connection_that_goes_dead_without_a_word_is_noticed_and_made_anew() {
     let client = database.client().await;
     client.batch_execute(TABLE).await.unwrap();
     let proxy = Proxy::start(database.cluster.port()).await;
-    let url = database.url().replace(
-        &format!(":{}/", database.cluster.port()),
-        &format!(":{}/", proxy.port()),
-    );
+    let url = through(&proxy, &database);
     let rowhook = Rowhook::new(&database)
         .set("source.url", url)
         .set("source.silence_timeout", "2s")
@@ -250,7 +255,8 @@ async fn a_full_disk_under_the_log_holds_everything_up_and_loses_nothing() {
     let fill = "insert into t (v) select string_agg(md5(random()::text || i), '')
                   from generate_series(1, 1000) i, generate_series(1, 300) group by i";
     running.client.batch_execute(fill).await.unwrap();
-    running.daemon.wait_for_log("No space left on device").await;
+    // "No space left on device", or "wrote only 4096 of 8192 bytes".
+    running.daemon.wait_for_log("could not extend file").await;
     running.client.batch_execute(INSERT).await.unwrap();
     assert!(running.daemon.ended().is_none());
     disk.grow();

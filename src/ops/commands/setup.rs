@@ -1,18 +1,22 @@
 //! `rowhook setup`: the log's schema, the publication, and the slot, in this order. A slot decodes
 //! with the catalogs of its time, so the publication has to be there before it.
 
+mod slot_making;
+
 use super::print;
+use crate::capture::continuity::{self, Break};
 use crate::capture::histories;
+use crate::capture::resume;
 use crate::capture::tables::{self, Survey};
 use crate::event::Capture;
-use crate::event_log::{Checkpoint, encoding, gap, keys, migrate};
+use crate::event_log::{Checkpoint, Published, encoding, keys, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Setup;
 use crate::ops::settings::Settings;
 use crate::wal::publication::{self, LackingPartition, Publication, Table};
-use crate::wal::{
-    Connection, GatedSession, ReplicaIdentity, System, server_error::sql_fault, slot,
-};
+use crate::wal::{Connection, GatedSession, ReplicaIdentity, server_error::sql_fault, slot};
+use slot_making::Making;
+pub(super) use slot_making::is_ours;
 
 /// Sets everything up. May be run again at any time; what is there already stays.
 ///
@@ -30,28 +34,60 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
         let found = publication::look_up(&connection, &source.publication).await?;
         let partitions =
             publication::lacking_partitions(&connection, &survey.roots(&settings.capture)).await?;
-        return print::text(&script(settings, &survey, &partitions, found));
+        let failover = source.failover.wanted(server_version(&connection).await?)?;
+        return print::text(&script(settings, &survey, &partitions, found, failover));
     }
     remark_refused(&survey)?;
     wal_level_is_logical(&connection).await?;
+    let failover = source.failover.wanted(server_version(&connection).await?)?;
     let mut session = GatedSession::open(source).await?;
     let system = session.identify().await?;
-    drop(session);
+    resume::is_primary(&system)?;
     let log = Connection::open(&settings.log.target, "rowhook setup").await?;
     encoding::fits(&connection, &log).await?;
     migrate::migrate(&log).await?;
     print::line("log schema: ready")?;
-    if !options.accept_gap {
-        publication_is_not_lost(&connection, &log, settings).await?;
+    let broken = broken(&connection, &log, settings).await?;
+    if let Some(broken) = broken.as_ref().filter(|_| !options.accept_gap) {
+        return Err(broken.fault());
     }
     publish(&connection, settings, &survey).await?;
     for (relation, key) in survey.keys() {
         keys::note(&log, relation, &key).await?;
     }
-    make_slot(&connection, &log, settings, &system, options.accept_gap).await?;
+    // As it is before there is a slot: what is taken out of it from now on is noticed.
+    let published = published(&connection, settings).await?;
+    let making = Making {
+        connection: &connection,
+        log: &log,
+        settings,
+        system: &system,
+        failover,
+    };
+    making
+        .make_or_keep(&mut session, options.accept_gap, broken)
+        .await?;
+    if let Some(published) = published {
+        published.note(&log).await?;
+    }
     let publication = &source.publication;
     histories::note_published(&connection, &log, publication, &settings.capture).await?;
     Ok(())
+}
+
+async fn published(connection: &Connection, settings: &Settings) -> Result<Option<Published>> {
+    let name = &settings.source.publication;
+    let found = publication::look_up(connection, name).await?;
+    let tables = publication::tables(connection, name).await?;
+    Ok(found.map(|found| continuity::noted(&found, &tables, &settings.capture)))
+}
+
+/// As `server_version_num` has it.
+async fn server_version(connection: &Connection) -> Result<i32> {
+    let fault = |error| sql_fault("cannot read the server's version", error);
+    let sql = "select current_setting('server_version_num')::integer";
+    let row = connection.query_one(sql, &[]).await.map_err(fault)?;
+    row.try_get(0).map_err(fault)
 }
 
 /// Tables that cannot be captured: those that are named one by one stop the setup.
@@ -88,28 +124,30 @@ async fn wal_level_is_logical(connection: &Connection) -> Result<()> {
     .next_step("alter system set wal_level = logical; then restart the source's server"))
 }
 
-/// A slot decodes with the catalogs of each change's time. Where the publication was missing, the
-/// server cannot go on (or, from some version on, leaves the changes out).
-async fn publication_is_not_lost(
+/// Whether the publication has carried everything since this log was set up; what may be missing, if
+/// not.
+async fn broken(
     connection: &Connection,
     log: &Connection,
     settings: &Settings,
-) -> Result<()> {
-    let (slot, publication) = (&settings.source.slot, &settings.source.publication);
+) -> Result<Option<Break>> {
+    let name = &settings.source.publication;
     let was_set_up = Checkpoint::read(log)
         .await?
-        .is_some_and(|checkpoint| checkpoint.slot == *slot);
-    if !was_set_up
-        || publication::look_up(connection, publication)
-            .await?
-            .is_some()
-    {
-        return Ok(());
+        .is_some_and(|checkpoint| checkpoint.slot == settings.source.slot);
+    if !was_set_up {
+        return Ok(None);
     }
-    Err(Fault::permanent(format!(
-        "publication \"{publication}\" existed and is gone; slot \"{slot}\" cannot carry what was committed after that"
-    ))
-    .next_step("run `rowhook setup --accept-gap` to make both anew and record the gap as an event"))
+    let found = publication::look_up(connection, name).await?;
+    let tables = publication::tables(connection, name).await?;
+    let noted = Published::read(log).await?;
+    Ok(match (noted, found) {
+        (Some(noted), found) => {
+            continuity::broken(name, &noted, found.as_ref(), &tables, &settings.capture)
+        }
+        (None, None) => Some(Break::dropped(name)),
+        (None, Some(_)) => None,
+    })
 }
 
 async fn publish(connection: &Connection, settings: &Settings, survey: &Survey) -> Result<()> {
@@ -185,86 +223,13 @@ fn publication_sql(
     }
 }
 
-async fn make_slot(
-    connection: &Connection,
-    log: &Connection,
-    settings: &Settings,
-    system: &System,
-    accept_gap: bool,
-) -> Result<()> {
-    let name = &settings.source.slot;
-    let checkpoint = Checkpoint::read(log).await?;
-    let there = slot::Slot::look_up(connection, name).await?;
-    match (checkpoint, there) {
-        // After a teardown the log goes on with what is committed from now on, and says so.
-        (Some(checkpoint), None) if checkpoint.slot.is_empty() => {
-            let position = slot::create(connection, name).await?;
-            let event = gap::record(log, &checkpoint, system, &settings.source, position).await?;
-            print::line(format!("slot \"{name}\": made at {position}; the time since the teardown is a gap, event {event}"))
-        }
-        // Somebody else's slot is neither used nor dropped.
-        (Some(checkpoint), Some(slot)) if !is_ours(&checkpoint, &slot, settings) => Err(Fault::permanent(format!(
-            "slot \"{name}\" is not the one that this log is written from (\"{}\")",
-            checkpoint.slot
-        ))
-        .next_step("set source.slot back, or choose a name that is free")),
-        (Some(checkpoint), Some(_)) if checkpoint.slot.is_empty() && !accept_gap => Err(Fault::permanent(format!(
-            "slot \"{name}\" exists, and the log was torn down: an earlier setup was cut off"
-        ))
-        .next_step("run `rowhook setup --accept-gap`, which makes it anew and records the gap as an event")),
-        (Some(checkpoint), _) if accept_gap => {
-            slot::drop(connection, name).await?;
-            let position = slot::create(connection, name).await?;
-            let event = gap::record(log, &checkpoint, system, &settings.source, position).await?;
-            print::line(format!("slot \"{name}\": made anew at {position}; the gap is event {event}"))
-        }
-        (Some(_), Some(_)) => print::line(format!("slot \"{name}\": ready")),
-        (Some(checkpoint), None) => Err(Fault::permanent(format!(
-            "slot \"{name}\" existed and is gone; the log ends at {}, and what was committed after that may be lost",
-            checkpoint.acknowledged_lsn
-        ))
-        .next_step("run `rowhook setup --accept-gap` to make a new slot and record the gap as an event")),
-        (None, Some(_)) => Err(Fault::permanent(format!(
-            "slot \"{name}\" exists, but this log knows nothing of it: it belongs to something else, or to a log that was dropped"
-        ))
-        .next_step(format!("choose another source.slot, or drop it: select pg_drop_replication_slot('{name}')"))),
-        (None, None) => {
-            print::line("slot: being made; this waits for transactions that run now to end")?;
-            let position = slot::create(connection, name).await?;
-            let checkpoint = Checkpoint {
-                system_identifier: system.identifier.clone(),
-                timeline: system.timeline,
-                database: settings.source.target.database.clone(),
-                slot: name.clone(),
-                epoch: 0,
-                commit_lsn: crate::wal::Lsn::INVALID,
-                acknowledged_lsn: position,
-                next_sequence_id: 1,
-            };
-            if let Err(fault) = checkpoint.create(log).await {
-                // A slot without its checkpoint would hold back WAL for nobody.
-                slot::drop(connection, name).await?;
-                return Err(fault);
-            }
-            print::line(format!("slot \"{name}\": made at {position}"))
-        }
-    }
-}
-
-/// Whether a slot is the log's: by its name, unless the log was torn down, and by what it decodes.
-fn is_ours(checkpoint: &Checkpoint, slot: &slot::Slot, settings: &Settings) -> bool {
-    let named = checkpoint.slot == settings.source.slot || checkpoint.slot.is_empty();
-    let decodes = slot.plugin.as_deref() == Some("pgoutput")
-        && slot.database.as_deref() == Some(settings.source.target.database.as_str());
-    named && decodes
-}
-
 /// What is missing as SQL, for those who hand out rights themselves.
 fn script(
     settings: &Settings,
     survey: &Survey,
     partitions: &[LackingPartition],
     found: Option<Publication>,
+    failover: bool,
 ) -> String {
     let (source, log) = (&settings.source, &settings.log.target);
     let role = publication::quote(&source.target.user);
@@ -299,7 +264,8 @@ fn script(
     lines.extend([
         format!("\n-- On the log, database {}:", log.database),
         format!("create schema if not exists rowhook authorization {};", publication::quote(&log.user)),
-        "\n-- Then run `rowhook setup`, which makes the log's tables and the slot with these rights.\n".to_owned(),
+        "\n-- Then run `rowhook setup`, which makes the log's tables and the slot with these rights:".to_owned(),
+        format!("-- {};\n", slot::create_sql(&source.slot, failover)),
     ]);
     lines.join("\n")
 }

@@ -96,12 +96,13 @@ pub async fn status(settings: &Settings, output: Output) -> Result<()> {
 fn slot_state(slot: Option<&slot::Slot>) -> String {
     match slot {
         None => "missing: run `rowhook check`".to_owned(),
-        Some(slot) if slot.wal_status.as_deref() == Some("lost") => {
-            "lost: run `rowhook check`".to_owned()
-        }
-        Some(slot) => match slot.active_pid {
-            Some(pid) => format!("streaming (server process {pid})"),
-            None => "idle: no daemon reads from it".to_owned(),
+        Some(slot) => match (slot.loss(), slot.active_pid) {
+            (Some(why), _) => format!("lost: {why}; run `rowhook check`"),
+            (None, Some(pid)) => format!("streaming (server process {pid})"),
+            (None, None) => match &slot.inactive_since {
+                Some(since) => format!("idle: no daemon reads from it since {since}"),
+                None => "idle: no daemon reads from it".to_owned(),
+            },
         },
     }
 }

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use super::print;
+use super::setup::is_ours;
+use crate::event_log::Checkpoint;
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Teardown;
 use crate::ops::settings::Settings;
@@ -22,6 +24,9 @@ pub async fn teardown(settings: &Settings, options: Teardown) -> Result<()> {
             source.slot
         ))
         .next_step("stop the daemon first"));
+    }
+    if let Some(slot) = &slot {
+        belongs(settings, slot).await?;
     }
     print::line(format!(
         "slot \"{}\" on {}",
@@ -47,6 +52,37 @@ pub async fn teardown(settings: &Settings, options: Teardown) -> Result<()> {
     let left = drop_publication(&connection, &source.publication).await;
     forget(settings, options.drop_log).await?;
     left
+}
+
+/// Somebody else's slot is not dropped, whatever its name.
+async fn belongs(settings: &Settings, slot: &slot::Slot) -> Result<()> {
+    let name = &settings.source.slot;
+    let by_hand = format!("select pg_drop_replication_slot('{name}')");
+    let log = Connection::open(&settings.log.target, "rowhook teardown").await?;
+    match Checkpoint::read(&log).await? {
+        Some(checkpoint) if is_ours(&checkpoint, slot, settings) => Ok(()),
+        Some(checkpoint) if !checkpoint.slot.is_empty() && checkpoint.slot != *name => {
+            Err(Fault::permanent(format!(
+                "slot \"{name}\" is not the one that this log is written from (\"{}\")",
+                checkpoint.slot
+            ))
+            .next_step(format!(
+                "set source.slot back; if the slot is nobody's, drop it yourself: {by_hand}"
+            )))
+        }
+        Some(_) => Err(Fault::permanent(format!(
+            "slot \"{name}\" is not ours: plugin {}, database {}",
+            slot.plugin.as_deref().unwrap_or("none"),
+            slot.database.as_deref().unwrap_or("none")
+        ))
+        .next_step(format!(
+            "set source.slot right; if the slot is nobody's, drop it yourself: {by_hand}"
+        ))),
+        None => Err(Fault::permanent(format!(
+            "slot \"{name}\" exists, but this log knows nothing of it"
+        ))
+        .next_step(format!("if it is nobody's, drop it yourself: {by_hand}"))),
+    }
 }
 
 /// A publication that another role owns stays, and keeps nothing else from going.

@@ -1,12 +1,12 @@
 //! The source: login, rights, server settings, slot, publication, tables.
 
 use super::Report;
-use crate::capture::tables;
+use crate::capture::{continuity, tables};
 use crate::event::{PreviousFrom, ResourceRule};
-use crate::event_log::Checkpoint;
+use crate::event_log::{Checkpoint, Published, migrate};
 use crate::fault::Result;
 use crate::ops::settings::Settings;
-use crate::wal::publication::{self, Table};
+use crate::wal::publication::{self, Publication, Table};
 use crate::wal::{Connection, GatedSession, ReplicaIdentity, server_error::sql_fault, slot};
 
 pub(super) async fn look(settings: &Settings, report: &mut Report) {
@@ -17,10 +17,11 @@ pub(super) async fn look(settings: &Settings, report: &mut Report) {
     };
     report.good("source", format!("connected to {}", source.target.label()));
     replication(settings, report).await;
+    let log = Connection::open(&settings.log.target, "rowhook check").await;
     let looks = [
         server(&connection, settings, report).await,
-        slot_state(&connection, settings, report).await,
-        captured(&connection, settings, report).await,
+        slot_state(&connection, log.as_ref().ok(), settings, report).await,
+        captured(&connection, log.as_ref().ok(), settings, report).await,
     ];
     for fault in looks.into_iter().filter_map(Result::err) {
         report.fault("source", &fault);
@@ -104,13 +105,15 @@ async fn replication(settings: &Settings, report: &mut Report) {
 
 async fn slot_state(
     connection: &Connection,
+    log: Option<&Connection>,
     settings: &Settings,
     report: &mut Report,
 ) -> Result<()> {
     let about = format!("slot \"{}\"", settings.source.slot);
     let found = slot::Slot::look_up(connection, &settings.source.slot).await?;
-    let log = Connection::open(&settings.log.target, "rowhook check").await?;
-    let known = Checkpoint::read(&log)
+    // A log that cannot be reached is told where the log is looked at.
+    let Some(log) = log else { return Ok(()) };
+    let known = Checkpoint::read(log)
         .await?
         .is_some_and(|checkpoint| !checkpoint.slot.is_empty());
     match (found, known) {
@@ -121,24 +124,94 @@ async fn slot_state(
         ),
         (None, false) => report.bad(about, "it does not exist yet", "rowhook setup"),
         (Some(_), false) => report.bad(about, "it exists, but this log knows nothing of it", "choose another source.slot"),
-        (Some(slot), true) if slot.wal_status.as_deref() == Some("lost") => report.bad(
-            about,
-            "it is lost: the server removed WAL that it needed",
-            "`rowhook setup --accept-gap` makes a new one and records the gap",
-        ),
-        (Some(slot), true) => match slot.active_pid {
-            Some(pid) => report.good(about, format!("in use by server process {pid}")),
-            None => report.good(about, "ready"),
+        (Some(slot), true) => match (slot.loss(), slot.active_pid) {
+            (Some(why), _) => report.bad(
+                about,
+                format!("it is lost: {why}"),
+                "`rowhook setup --accept-gap` makes a new one and records the gap",
+            ),
+            (None, Some(pid)) => {
+                report.good(&about, format!("in use by server process {pid}"));
+                failover(&about, &slot, connection, settings, report).await?;
+            }
+            (None, None) => {
+                let since = slot.inactive_since.as_deref();
+                let since = since.map_or_else(String::new, |since| format!(", not read from since {since}"));
+                report.good(&about, format!("ready{since}"));
+                failover(&about, &slot, connection, settings, report).await?;
+            }
         },
     }
     Ok(())
 }
 
-async fn captured(connection: &Connection, settings: &Settings, report: &mut Report) -> Result<()> {
+/// A slot that is not there after a promotion is a gap then.
+async fn failover(
+    about: &str,
+    slot: &slot::Slot,
+    connection: &Connection,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<()> {
+    let fault = |error| sql_fault("cannot read the server's version", error);
+    let sql = "select current_setting('server_version_num')::integer";
+    let row = connection.query_one(sql, &[]).await.map_err(fault)?;
+    let wanted = settings
+        .source
+        .failover
+        .wanted(row.try_get(0).map_err(fault)?);
+    let about = format!("{about}, failover");
+    match (wanted, slot.failover) {
+        (Err(fault), _) => report.fault(about, &fault),
+        (Ok(true), Some(true)) => report.good(about, "standbys may keep it in step"),
+        (Ok(true), _) => report.remark(
+            about,
+            "it is not a failover slot: after a promotion it would be gone",
+            format!(
+                "stop the daemon, run `rowhook setup`, start it again; or, on a replication connection: {}",
+                slot::failover_command(&settings.source.slot, true)
+            ),
+        ),
+        (Ok(false), Some(true)) => report.remark(
+            about,
+            "it is a failover slot, and source.failover is \"off\"",
+            "stop the daemon, run `rowhook setup`, start it again",
+        ),
+        (Ok(false), _) => {}
+    }
+    Ok(())
+}
+
+/// What somebody took out of the publication since the daemon, or setup, last looked.
+async fn continuity(
+    found: Option<&Publication>,
+    tables: &[Table],
+    log: &Connection,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<()> {
+    let name = &settings.source.publication;
+    if migrate::version(log).await? < Some(2) {
+        return Ok(());
+    }
+    if let Some(noted) = Published::read(log).await?
+        && let Some(broken) = continuity::broken(name, &noted, found, tables, &settings.capture)
+    {
+        report.fault(format!("publication \"{name}\""), &broken.fault());
+    }
+    Ok(())
+}
+
+async fn captured(
+    connection: &Connection,
+    log: Option<&Connection>,
+    settings: &Settings,
+    report: &mut Report,
+) -> Result<()> {
     let name = &settings.source.publication;
     let about = format!("publication \"{name}\"");
     let found = publication::look_up(connection, name).await?;
-    match found {
+    match &found {
         None => report.bad(&about, "it does not exist yet", "rowhook setup"),
         Some(found) if !found.complete => report.remark(
             &about,
@@ -148,13 +221,21 @@ async fn captured(connection: &Connection, settings: &Settings, report: &mut Rep
                 publication::quote(name)
             ),
         ),
+        Some(found) if !found.via_root => report.remark(
+            &about,
+            "changes of partitions come under the partitions' own names",
+            format!(
+                "alter publication {} set (publish_via_partition_root = true)",
+                publication::quote(name)
+            ),
+        ),
         Some(_) => report.good(&about, "ready"),
     }
-    let survey = match tables::survey(
-        publication::tables(connection, name).await?,
-        &settings.source,
-        &settings.capture,
-    ) {
+    let tables = publication::tables(connection, name).await?;
+    if let Some(log) = log {
+        continuity(found.as_ref(), &tables, log, settings, report).await?;
+    }
+    let survey = match tables::survey(tables, &settings.source, &settings.capture) {
         Ok(survey) => survey,
         Err(fault) => {
             report.fault("capture.tables", &fault);
@@ -189,7 +270,7 @@ async fn captured(connection: &Connection, settings: &Settings, report: &mut Rep
             format!("tables that match: {}", survey.captured.len()),
         );
     }
-    let all_tables = found.is_some_and(|found| found.all_tables);
+    let all_tables = found.as_ref().is_some_and(|found| found.all_tables);
     for table in &survey.captured {
         rules(table, settings, report);
         if found.is_some() {
@@ -243,6 +324,18 @@ fn published(table: &Table, all_tables: bool, settings: &Settings, report: &mut 
             } else {
                 sql
             },
+        );
+    }
+    if table.filtered {
+        report.remark(
+            &about,
+            "the publication has a row filter or a column list for it: what they leave out is not captured",
+            format!(
+                "alter publication {0} drop table {1}; alter publication {0} add table {1}; then, for what was left out \
+                 so far, `rowhook setup --accept-gap`",
+                publication::quote(&settings.source.publication),
+                table.quoted()
+            ),
         );
     }
     let wants_full = tables::wants_full(table, &settings.source, &settings.capture);

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use secret_ref::{Connection, Place, SecretRef};
-pub(crate) use source::{ReplicaIdentity, Source, Tls, TlsMode};
+pub(crate) use source::{Failover, ReplicaIdentity, Source, Tls, TlsMode};
 pub(crate) use webhook::{Format, Order, Retry, Secrets, Start, StartWord, Webhook};
 
 /// Settings of the rowhook daemon.

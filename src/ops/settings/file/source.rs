@@ -26,6 +26,9 @@ pub(crate) struct Source {
     /// What setup does to the replica identity of captured tables.
     #[serde(default)]
     pub(crate) replica_identity: ReplicaIdentity,
+    /// A slot that standbys keep in step, for the time after a promotion (PostgreSQL 17 and newer).
+    #[serde(default)]
+    pub(crate) failover: Failover,
     /// How much WAL the slot may hold back before the alarm, such as "20GiB". Half of it warns.
     #[serde(default = "wal_budget")]
     pub(crate) wal_budget: String,
@@ -52,6 +55,19 @@ pub(crate) enum ReplicaIdentity {
     Full,
     /// Never touched.
     Keep,
+}
+
+/// A slot that standbys keep in step, for the time after a promotion (PostgreSQL 17 and newer).
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Failover {
+    /// Where the server can.
+    #[default]
+    Auto,
+    /// Always; an older server is refused.
+    On,
+    /// Never.
+    Off,
 }
 
 /// TLS to a Postgres server, as libpq's sslmode, sslrootcert, sslcert and sslkey.

@@ -7,7 +7,7 @@ use super::connection::Written;
 use super::units::{duration, size};
 use crate::event_log::LogSettings;
 use crate::ops::settings::file::{self, Log};
-use crate::wal::{ReplicaIdentity, Source, Target};
+use crate::wal::{Failover, ReplicaIdentity, Source, Target};
 
 /// Bytes of a Postgres name (`NAMEDATALEN` less the terminator).
 const NAME_BYTES: usize = 63;
@@ -35,6 +35,11 @@ impl Reader<'_> {
             replica_identity: match written.replica_identity {
                 file::ReplicaIdentity::Full => ReplicaIdentity::Full,
                 file::ReplicaIdentity::Keep => ReplicaIdentity::Keep,
+            },
+            failover: match written.failover {
+                file::Failover::Auto => Failover::Auto,
+                file::Failover::On => Failover::On,
+                file::Failover::Off => Failover::Off,
             },
             wal_budget: budget?,
             silence_timeout: silence?,
