@@ -12,6 +12,8 @@ mod nested;
 mod resource;
 mod shape;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 pub use cut::Cut;
