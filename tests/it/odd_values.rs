@@ -214,13 +214,13 @@ async fn names_may_hold_any_character() {
         .wait_for_count(usize::try_from(expected).unwrap())
         .await;
     for (place, name) in names.iter().enumerate() {
-        let bodies = requests
+        let mut bodies = requests
             .iter()
             .map(|request| request.json()["event"].clone());
         let created = |event: &serde_json::Value| {
             event["type"] == format!("{name}.{name}.created") && event["resourceId"] == "1"
         };
-        let event = bodies.filter(created).next();
+        let event = bodies.find(created);
         let event = event.unwrap_or_else(|| panic!("no event for name {place}"));
         assert_eq!(event["data"]["new"][name], 1);
         assert_eq!(event["data"]["new"][format!("b{name}")], *name);

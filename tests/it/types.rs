@@ -103,7 +103,7 @@ async fn generated_table(client: &tokio_postgres::Client) -> String {
             fits(value) && fits(json)
         });
         for (value, typeof_json, json) in short.take(MOST_EXAMPLES) {
-            let cells = [*kind, value, &json].map(|cell| code(cell));
+            let cells = [*kind, value, &json].map(code);
             let [kind, value, json] = &cells;
             let _ = writeln!(text, "| {kind} | {typeof_json} | {value} | {json} |");
         }
