@@ -81,6 +81,15 @@ elif has_postgres; then
 else
     install_postgres
 fi
+
+# For the values of an extension type. A server that was chosen with PG_BIN may go without.
+if [ -z "${PG_BIN:-}" ]; then
+    version=$(find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null | cut -d/ -f5 | sort -n | tail -1)
+    if [ -n "$version" ] && [ ! -e "/usr/share/postgresql/$version/extension/postgis.control" ]; then
+        install_packages "postgresql-$version-postgis-3"
+    fi
+fi
+
 command -v cargo >/dev/null || {
     say 'no cargo: install Rust from https://rustup.rs or your distribution'
     exit 1

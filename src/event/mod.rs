@@ -14,6 +14,8 @@ mod recalled;
 mod resource;
 mod shape;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 pub use cut::Cut;

@@ -65,18 +65,30 @@ fn read_type(row: &tokio_postgres::Row) -> Result<TypeEntry, tokio_postgres::Err
     let names: Option<Vec<Name>> = row.try_get(4)?;
     let types: Vec<u32> = row.try_get(5)?;
     let hstore: bool = row.try_get(6)?;
-    let nature = if base != 0 {
-        Nature::Domain(base)
-    } else if element != 0 {
-        Nature::Array(element, delimiter.bytes().next().unwrap_or(b','))
-    } else if let Some(names) = names {
-        Nature::Composite(plain(names).into_iter().zip(types).collect())
-    } else if hstore {
-        Nature::Hstore
-    } else {
-        Nature::Other
-    };
-    Ok(TypeEntry { oid, nature })
+    let delimiter = delimiter.bytes().next().unwrap_or(b',');
+    let attributes = names.map(|names| plain(names).into_iter().zip(types).collect());
+    Ok(TypeEntry {
+        oid,
+        nature: Nature::of(base, (element, delimiter), attributes, hstore),
+    })
+}
+
+impl Nature {
+    /// What the catalogs say, where no object has id 0.
+    pub(crate) fn of(
+        base: u32,
+        (element, delimiter): (u32, u8),
+        attributes: Option<Vec<(String, u32)>>,
+        hstore: bool,
+    ) -> Self {
+        match attributes {
+            _ if base != 0 => Self::Domain(base),
+            _ if element != 0 => Self::Array(element, delimiter),
+            Some(attributes) => Self::Composite(attributes),
+            None if hstore => Self::Hstore,
+            None => Self::Other,
+        }
+    }
 }
 
 /// What identifies the rows of a relation, by today's catalogs.

@@ -29,6 +29,7 @@ mod types;
 mod type_values;
 mod odd_values;
 mod encodings;
+mod recorded;
 mod logged;
 mod audit;
 mod served;

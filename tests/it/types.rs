@@ -98,16 +98,20 @@ async fn generated_table(client: &tokio_postgres::Client) -> String {
         let examples = examples
             .map(|(value, row)| -> (&str, String, String) { (value, row.get(0), row.get(1)) });
         let short = examples.filter(|(value, _, json)| {
-            let fits =
-                |text: &str| text.len() <= LONGEST_EXAMPLE && !text.contains(char::is_control);
+            let fits = |text: &str| {
+                text.len() <= LONGEST_EXAMPLE
+                    && !text.contains(|char: char| char.is_control() || char == '\u{2028}')
+            };
             fits(value) && fits(json)
         });
         for (value, typeof_json, json) in short.take(MOST_EXAMPLES) {
-            let cells = [*kind, value, &json].map(|cell| code(cell));
+            let cells = [*kind, value, &json].map(code);
             let [kind, value, json] = &cells;
             let _ = writeln!(text, "| {kind} | {typeof_json} | {value} | {json} |");
         }
     }
+    let definitions: Vec<&str> = DEFINITIONS.lines().map(str::trim).collect();
+    let _ = writeln!(text, "\n```sql\n{}\n```", definitions.join("\n").trim());
     text
 }
 
