@@ -107,7 +107,7 @@ impl Capturer {
         let intake = Intake::new(
             Arc::clone(&self.capture),
             control.clone(),
-            Link::new(&self.log.target, "rowhook keys"),
+            Link::relaxed(&self.log.target, "rowhook keys"),
             ids,
             &checkpoint,
             self.keep,
