@@ -121,7 +121,7 @@ impl Capturer {
         let intake = Intake::new(
             Arc::clone(&self.capture),
             control.clone(),
-            Link::new(&self.log.target, "rowhook keys"),
+            Link::relaxed(&self.log.target, "rowhook keys"),
             &checkpoint,
             self.keep,
             histories,

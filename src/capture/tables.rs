@@ -189,13 +189,20 @@ pub struct Problem {
     pub table: String,
     /// The cause and what to do.
     pub says: String,
-    /// Whether trying again means to wait for a lock, behind which the application would wait, too.
-    pub takes_lock: bool,
+    /// Whether it can wait: trying again means to wait for a lock, behind which the application would
+    /// wait, too. A table that is not captured yet cannot.
+    pub can_wait: bool,
 }
 
 impl Refreshed {
     /// One table's trouble is not the others'; a connection that is gone is everyone's.
-    fn failed(&mut self, connection: &Connection, table: String, fault: Fault) -> Result<()> {
+    fn failed(
+        &mut self,
+        connection: &Connection,
+        table: String,
+        fault: Fault,
+        can_wait: bool,
+    ) -> Result<()> {
         if connection.is_ended() {
             return Err(fault);
         }
@@ -205,7 +212,7 @@ impl Refreshed {
         self.problems.push(Problem {
             table,
             says: format!("{}{step}", fault.cause()),
-            takes_lock: true,
+            can_wait,
         });
         Ok(())
     }
@@ -214,7 +221,7 @@ impl Refreshed {
         self.problems.push(Problem {
             table,
             says,
-            takes_lock: false,
+            can_wait: false,
         });
     }
 }
@@ -264,7 +271,7 @@ pub async fn refresh(
         }
         match join(connection, source, capture, table).await {
             Ok(()) => refreshed.joined.push(label),
-            Err(fault) => refreshed.failed(connection, label, fault)?,
+            Err(fault) => refreshed.failed(connection, label, fault, false)?,
         }
     }
     if source.replica_identity == ReplicaIdentity::Full {
@@ -336,7 +343,7 @@ async fn identify_partitions(
         }
         match set_identity_of_partition(connection, &partition).await {
             Ok(()) => refreshed.identified.push(partition.label),
-            Err(fault) => refreshed.failed(connection, partition.label, fault)?,
+            Err(fault) => refreshed.failed(connection, partition.label, fault, true)?,
         }
     }
     Ok(())

@@ -165,7 +165,11 @@ impl Batch {
 
     /// Notes that a transaction is complete.
     pub fn commit(&mut self, end: TransactionEnd) {
-        self.end = Some(end);
+        let before = self.end.and_then(|end| end.commit_time);
+        self.end = Some(TransactionEnd {
+            commit_time: end.commit_time.or(before),
+            ..end
+        });
         self.open = false;
     }
 
@@ -311,4 +315,24 @@ impl Chunk {
 fn names(shape: &Shape, columns: &[usize]) -> Vec<String> {
     let name = |column: &usize| shape.column_name(*column).to_owned();
     columns.iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_behind_a_transaction_does_not_hide_when_that_was_committed() {
+        let end = |lsn, commit_time| TransactionEnd {
+            commit_lsn: Lsn(lsn),
+            end_lsn: Lsn(lsn + 1),
+            commit_time,
+        };
+        let mut batch = Batch::new(1);
+        batch.commit(end(10, Some(7)));
+        batch.commit(end(10, None));
+        assert_eq!(batch.take().commit_time(), Some(7));
+        batch.commit(end(10, None));
+        assert_eq!(batch.take().commit_time(), None);
+    }
 }

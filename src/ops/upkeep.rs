@@ -22,8 +22,8 @@ use crate::wal::{Source, Target, server_error::sql_fault, slot};
 
 /// How often the slot is measured.
 const SLOT_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a table is left alone after a lock on it could not be had: whoever waits for one holds
-/// up everyone behind.
+/// How long a partition is left alone after a lock on it could not be had: whoever waits for one
+/// holds up everyone behind.
 const LOCK_REST: Duration = Duration::from_secs(60);
 /// How often old segments are looked for.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
@@ -243,7 +243,7 @@ impl Troubles {
 
     /// Remembers a problem; `true` if it is news.
     fn note(&mut self, problem: &tables::Problem, now: Instant) -> bool {
-        let again = if problem.takes_lock {
+        let again = if problem.can_wait {
             now + LOCK_REST
         } else {
             now
@@ -331,5 +331,29 @@ async fn streaming(standing: &mut watch::Receiver<Standing>, stop: &Cancellation
     tokio::select! {
         () = stop.cancelled() => false,
         seen = standing.wait_for(streams) => seen.is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_in_trouble_is_told_once_and_left_alone_if_it_can_wait() {
+        let mut troubles = Troubles::default();
+        let problem = |says: &str, can_wait| tables::Problem {
+            table: "public.t".into(),
+            says: says.into(),
+            can_wait,
+        };
+        let now = Instant::now();
+        assert!(troubles.may_touch("public.t", now));
+        assert!(troubles.note(&problem("busy", true), now));
+        assert!(!troubles.note(&problem("busy", true), now));
+        assert!(!troubles.may_touch("public.t", now));
+        assert!(troubles.may_touch("public.other", now));
+        assert!(troubles.may_touch("public.t", now + LOCK_REST));
+        assert!(troubles.note(&problem("not ours", false), now));
+        assert!(troubles.may_touch("public.t", now));
     }
 }

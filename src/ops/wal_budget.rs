@@ -206,6 +206,6 @@ mod tests {
         assert_eq!(said(5 << 30, Some(1 << 20)), "about 85 min at 1.0 MiB/s");
         assert_eq!(said(0, Some(1_258_291)), "about 2 h at 1.2 MiB/s");
         assert_eq!(said(0, Some(1024)), "about 121 days at 1.0 KiB/s");
-        assert_eq!(said(0, Some(1)), "about 124274 days at 1 B/s");
+        assert_eq!(said(0, Some(1)), "about 124275 days at 1 B/s");
     }
 }
