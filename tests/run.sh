@@ -108,5 +108,5 @@ mkdir -p "$ROWHOOK_TEST_NODE_RECEIVER"
 cp examples/receivers/node/package.json examples/receivers/node/receiver.mjs "$ROWHOOK_TEST_NODE_RECEIVER"
 npm install --prefix "$ROWHOOK_TEST_NODE_RECEIVER" --no-audit --no-fund --loglevel=error
 
-say "cargo test --lib --bins --examples --tests $*"
-exec cargo test --lib --bins --examples --tests "$@"
+say "cargo test --features failpoints --lib --bins --examples --tests $*"
+exec cargo test --features failpoints --lib --bins --examples --tests "$@"

@@ -12,6 +12,7 @@ use super::resume::{self, Resume};
 use super::{idle, intake::Intake, pace::Pace};
 use crate::event::{Capture, EventIds};
 use crate::event_log::{Checkpoint, Chunk, Durable, LogSettings, Tail, Writer, migrate};
+use crate::failpoint;
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
 use crate::wal::{
@@ -166,9 +167,12 @@ impl Capturer {
                     // Between the look and the start another instance may have taken the slot: then
                     // the start fails, which is transient, and the next session looks again.
                     let stream = session.start().await?;
+                    failpoint::pass("slot.started")?;
                     // One that was cut off in the middle must not be waited for.
                     Writer::end_cut_off(log).await?;
+                    failpoint::pass("log.claim")?;
                     let claimed = self.claim(log, system.timeline).await?;
+                    failpoint::pass("log.claimed")?;
                     return Ok(Some((stream, claimed)));
                 }
                 Resume::StandBy { pid } => {

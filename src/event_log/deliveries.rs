@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use crate::failpoint;
 use crate::fault::{Fault, Result};
 use crate::wal::server_error::sql_fault;
 
@@ -164,6 +165,10 @@ pub async fn settle(
             error,
         )
     };
+    failpoint::pass("dispatch.flush")?;
+    if !kept.is_empty() {
+        failpoint::pass("dispatch.park")?;
+    }
     let row = client
         .query_one(
             include_str!("../../sql/settle.sql"),
@@ -189,6 +194,7 @@ pub async fn settle(
         )
         .await
         .map_err(fault)?;
+    failpoint::pass("dispatch.flushed")?;
     let moved: i64 = row.try_get(0).map_err(fault)?;
     if moved == 0 {
         return Err(Fault::fenced(format!(

@@ -13,6 +13,7 @@ use super::batch::{Chunk, End, TransactionEnd};
 use super::checkpoint::{Checkpoint, Durable, to_pg};
 use super::copy::{COPY_EVENTS, HEADER, TRAILER};
 use crate::event::unix_micros;
+use crate::failpoint;
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, server_error::sql_fault};
 
@@ -107,12 +108,17 @@ impl Writer {
                 .await
                 .map(Some),
             End::Position(position) => within(self.skip_to(position)).await.map(Some),
-            End::Open => Ok(None),
+            End::Open => {
+                failpoint::pass("log.part")?;
+                Ok(None)
+            }
         }
     }
 
     async fn skip_to(&self, position: Lsn) -> Result<Durable> {
+        failpoint::pass("log.position")?;
         self.advance(position, self.next_sequence_id, None).await?;
+        failpoint::pass("log.positioned")?;
         Ok(Durable::committed(position))
     }
 
@@ -122,15 +128,18 @@ impl Writer {
             self.make_room(chunk.next_sequence_id).await?;
         }
         if self.copying.is_none() {
+            failpoint::pass("log.begin")?;
             let begin = self.connection.batch_execute("begin");
             let copy = self.connection.copy_in::<_, Bytes>(&self.statements.copy);
             let (_, sink) = tokio::try_join!(begin, copy).map_err(fault)?;
             let mut sink = Box::pin(sink);
             sink.feed(Bytes::from_static(HEADER)).await.map_err(fault)?;
             self.copying = Some(sink);
+            failpoint::pass("log.begun")?;
         }
         if let Some(sink) = &mut self.copying {
             sink.send(chunk.rows.clone()).await.map_err(fault)?;
+            failpoint::pass("log.rows")?;
         }
         Ok(())
     }
@@ -145,8 +154,15 @@ impl Writer {
             .await
             .map_err(fault)?;
         let finish = async { sink.as_mut().finish().await.map_err(fault) };
-        let advance = self.advance(end.end_lsn, next_sequence_id, Some(end.commit_time));
-        let commit = async { self.connection.batch_execute("commit").await.map_err(fault) };
+        let advance = async {
+            failpoint::pass("log.copied")?;
+            self.advance(end.end_lsn, next_sequence_id, Some(end.commit_time))
+                .await
+        };
+        let commit = async {
+            failpoint::pass("log.checkpointed")?;
+            self.connection.batch_execute("commit").await.map_err(fault)
+        };
         // All three travel together. If one of the first two fails, the transaction is aborted and
         // the commit is a rollback; the first error is the one that is reported.
         let (finished, advanced, committed) = futures_util::join!(finish, advance, commit);
@@ -154,6 +170,7 @@ impl Writer {
         advanced?;
         committed?;
         self.next_sequence_id = next_sequence_id;
+        failpoint::pass("log.committed")?;
         Ok(Durable::committed(end.end_lsn))
     }
 
@@ -195,12 +212,14 @@ impl Writer {
             }
             None => false,
         };
+        failpoint::pass("log.segment")?;
         let row = self
             .connection
             .query_one(&self.statements.add_segments, &[&end, &self.segment_size])
             .await
             .map_err(fault)?;
         self.segments_end = row.try_get(0).map_err(fault)?;
+        failpoint::pass("log.segment_added")?;
         if was_open {
             let mut sink = Box::pin(
                 self.connection
