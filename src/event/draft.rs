@@ -112,7 +112,8 @@ impl Drafter {
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Full))
             }
             Before::Key(row) => {
-                let keyed = self.key(shape, &row)?;
+                // A key that the identity does not carry is not known, and never empty.
+                let keyed = self.key(shape, &row)? && shape.key_in_identity();
                 self.key_row(shape, &row);
                 Ok(self.finish(Action::Deleted, keyed, false, OldRow::Key))
             }

@@ -90,6 +90,15 @@ impl Shape {
         }
     }
 
+    /// Whether the replica identity's columns hold the whole key.
+    pub(super) fn key_in_identity(&self) -> bool {
+        self.key.iter().all(|place| {
+            self.columns
+                .get(*place)
+                .is_some_and(|column| column.in_identity)
+        })
+    }
+
     /// Name of a column, by its place.
     #[must_use]
     pub fn column_name(&self, index: usize) -> &str {
