@@ -32,6 +32,7 @@ mod served;
 mod harness;
 mod capture;
 mod crash;
+mod history;
 mod delivery;
 mod endpoints;
 mod restarts;

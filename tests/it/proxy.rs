@@ -1,4 +1,5 @@
-//! A TCP proxy that can go dead without a word: it keeps its connections open and forwards nothing.
+//! A TCP proxy that can go dead without a word, keeping its connections open and forwarding nothing,
+//! and that can be cut off.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,10 +9,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+/// What the proxy does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Forwards,
+    Silent,
+    Cut,
+}
+
 /// Forwards to one server. Stops when dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    dead: Arc<watch::Sender<bool>>,
+    way: Arc<watch::Sender<Way>>,
     task: AbortHandle,
 }
 
@@ -20,8 +29,8 @@ impl Proxy {
     pub(crate) async fn start(server_port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let dead = Arc::new(watch::Sender::new(false));
-        let state = Arc::clone(&dead);
+        let way = Arc::new(watch::Sender::new(Way::Forwards));
+        let state = Arc::clone(&way);
         let task = tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
@@ -30,7 +39,7 @@ impl Proxy {
         });
         Self {
             address,
-            dead,
+            way,
             task: task.abort_handle(),
         }
     }
@@ -42,12 +51,17 @@ impl Proxy {
 
     /// From now on nothing is forwarded; connections that exist never hear anything again.
     pub(crate) fn go_dead(&self) {
-        self.dead.send_replace(true);
+        self.way.send_replace(Way::Silent);
+    }
+
+    /// Connections are closed; new ones are closed at once.
+    pub(crate) fn cut(&self) {
+        self.way.send_replace(Way::Cut);
     }
 
     /// New connections are forwarded again.
     pub(crate) fn revive(&self) {
-        self.dead.send_replace(false);
+        self.way.send_replace(Way::Forwards);
     }
 }
 
@@ -57,21 +71,15 @@ impl Drop for Proxy {
     }
 }
 
-async fn forward(mut client: TcpStream, server_port: u16, dead: watch::Receiver<bool>) {
+async fn forward(mut client: TcpStream, server_port: u16, mut way: watch::Receiver<Way>) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
         return;
     };
     tokio::select! {
         biased;
-        () = gone_dead(dead) => {}
+        _ = way.wait_for(|way| *way != Way::Forwards) => {}
         _ = copy_bidirectional(&mut client, &mut server) => return,
     }
-    // Neither end is closed: to both the other one is just silent.
-    std::future::pending().await
-}
-
-async fn gone_dead(mut dead: watch::Receiver<bool>) {
-    if dead.wait_for(|dead| *dead).await.is_err() {
-        std::future::pending().await
-    }
+    // Neither end is closed before the cut: to both the other one is just silent.
+    let _ = way.wait_for(|way| *way == Way::Cut).await;
 }

@@ -1,0 +1,1 @@
+//! The checker itself: what it would let pass, it does not check.
