@@ -3,7 +3,7 @@
 # Arguments go to `cargo test`: tests/run.sh capture -- --nocapture
 #
 #   PG_BIN=/usr/lib/postgresql/17/bin   the Postgres to test against (default: the newest one here)
-#   ROWHOOK_CRASH_SECONDS=60            how long the crash test writes
+#   ROWHOOK_HISTORY_SECONDS=60          how long the history checker writes; tests/history.sh runs it for longer
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

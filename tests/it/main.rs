@@ -31,7 +31,6 @@ mod audit;
 mod served;
 mod harness;
 mod capture;
-mod crash;
 mod history;
 mod delivery;
 mod endpoints;

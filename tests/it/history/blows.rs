@@ -162,7 +162,7 @@ impl Deck {
         let place = self.places.pop().unwrap_or("log.committed");
         let passes = match SELDOM.contains(&place) {
             true => 0,
-            false => self.dice.below(40),
+            false => self.dice.below(10),
         };
         let failing = match self.dice.percent(30) && !TOGETHER.contains(&place) {
             true => Failing::Fault,

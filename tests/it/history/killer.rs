@@ -17,8 +17,8 @@ use crate::cluster::{Cluster, Database};
 use crate::daemon::{Daemon, Rowhook};
 use crate::proxy::Proxy;
 
-/// `wal_sender_timeout` of the source.
-pub(crate) const SENDER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long either end of the replication session may be silent.
+pub(crate) const SILENCE: Duration = Duration::from_secs(3);
 /// A fast shutdown that takes longer was held up.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
 /// How long a failpoint may take to be reached before the daemon is killed anyway.
@@ -92,7 +92,7 @@ impl Killer {
             Blow::SilenceLog => self.cut_log(true).await,
             Blow::Pause => {
                 self.daemon.signal("STOP").await;
-                sleep(SENDER_TIMEOUT + Duration::from_secs(1)).await;
+                sleep(SILENCE + Duration::from_secs(1)).await;
                 self.daemon.signal("CONT").await;
             }
             Blow::TakeOver => self.take_over().await,
@@ -133,13 +133,11 @@ impl Killer {
         self.daemon = self.working.spawn_with(|command| {
             command.env("FAILPOINTS", points);
         });
-        if failing == Failing::Fault {
-            return;
-        }
         let began = Instant::now();
+        let said = format!("failpoint {place}");
         while began.elapsed() < REACHED_WITHIN {
             self.lead_to(place).await;
-            if self.daemon.ended().is_some() {
+            if self.daemon.ended().is_some() || self.daemon.logs().contains(&said) {
                 self.lull.store(false, Ordering::Relaxed);
                 self.tally.add("failpoints reached", 1);
                 self.keep_running();

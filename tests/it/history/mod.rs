@@ -35,7 +35,7 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use self::blows::Deck;
-use self::killer::{Killer, SENDER_TIMEOUT};
+use self::killer::{Killer, SILENCE};
 use self::plan::{Altering, Writing};
 use self::reader::{Reader, Seen};
 use self::verdict::Compared;
@@ -231,12 +231,7 @@ struct Arena {
 
 impl Arena {
     async fn set_up(round: &Round) -> Self {
-        let timeout = format!("wal_sender_timeout={}s", SENDER_TIMEOUT.as_secs());
-        let settings = [
-            timeout.as_str(),
-            "track_commit_timestamp=on",
-            "max_prepared_transactions=20",
-        ];
+        let settings = ["track_commit_timestamp=on", "max_prepared_transactions=20"];
         let cluster = Arc::new(Cluster::start(&settings).await);
         let source = Arc::new(Database::create_in(&cluster).await);
         schema::install(&source.client().await).await;
@@ -363,6 +358,8 @@ impl Arena {
                 )
                 .set("source.table_refresh", "200ms")
                 .set("source.connect_timeout", "5s")
+                // The session's `wal_sender_timeout`, too.
+                .set("source.silence_timeout", format!("{}s", SILENCE.as_secs()))
                 .set("log.segment_size", round.segment_size);
             if let Some(proxy) = &proxy {
                 let (real, seen) = (self.log.cluster.port(), proxy.port());

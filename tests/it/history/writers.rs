@@ -118,8 +118,10 @@ impl<'a> Session<'a> {
     fn note_refusal(&self, error: &tokio_postgres::Error) {
         let code = error.code().map_or("", |code| code.code());
         self.writers.tally.add(&format!("refusals {code}"), 1);
-        // Conflicts: unique, foreign key, lock timeout, deadlock. Anything else is a wrong plan.
-        let conflict = ["23505", "23503", "55P03", "40P01", "57P01", "0A000"];
+        // Conflicts: moved to another partition, unique, foreign key, lock timeout, deadlock, shutdown. Anything else is a wrong plan.
+        let conflict = [
+            "40001", "23505", "23503", "55P03", "40P01", "57P01", "0A000",
+        ];
         assert!(conflict.contains(&code), "{}: {error:?}", self.name);
     }
 
