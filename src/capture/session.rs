@@ -94,7 +94,7 @@ impl Capturer {
         let Some((stream, checkpoint)) = self.start_stream(&control, &log, stop).await? else {
             return Ok(Ended::Stopped);
         };
-        let writer = Writer::open(log, &checkpoint, self.log.segment_size).await?;
+        let writer = Writer::open(log, &checkpoint, &self.log).await?;
         let ids = EventIds::new(
             &checkpoint.system_identifier,
             checkpoint.timeline,

@@ -12,6 +12,7 @@ mod link;
 pub mod migrate;
 pub mod read;
 pub mod retention;
+mod segments;
 mod settings;
 mod tail;
 mod writer;

@@ -12,10 +12,11 @@ use tokio_postgres::{CopyInSink, Statement};
 use super::batch::{Chunk, End, TransactionEnd};
 use super::checkpoint::{Checkpoint, Durable, to_pg};
 use super::copy::{COPY_EVENTS, HEADER, TRAILER};
+use super::{LogSettings, segments};
 use crate::event::unix_micros;
 use crate::failpoint;
 use crate::fault::{Fault, Result};
-use crate::wal::{Connection, Lsn, server_error::sql_fault};
+use crate::wal::{Connection, Lsn, Target, server_error::sql_fault};
 
 /// A log database that takes longer for one step is treated as gone. The transaction's fate is
 /// then read from the checkpoint.
@@ -28,8 +29,11 @@ pub struct Writer {
     commit_lsn: Lsn,
     next_sequence_id: i64,
     segment_size: i64,
+    target: Target,
     /// Where the last segment ends: ids from here on have no place yet.
     segments_end: i64,
+    /// Readers of the log that a new segment does not wait for.
+    outlasting: Vec<String>,
     copying: Option<Pin<Box<CopyInSink<Bytes>>>>,
     statements: Statements,
 }
@@ -37,8 +41,10 @@ pub struct Writer {
 struct Statements {
     copy: Statement,
     advance: Statement,
-    add_segments: Statement,
 }
+
+/// What all sessions of a writer are called, and only they.
+const APPLICATION: &str = "rowhook writer";
 
 impl Writer {
     /// Ends the sessions of earlier writers in this database, and waits until they are gone.
@@ -60,7 +66,7 @@ impl Writer {
     pub async fn open(
         connection: Connection,
         checkpoint: &Checkpoint,
-        segment_size: i64,
+        settings: &LogSettings,
     ) -> Result<Self> {
         let fault = |error| sql_fault("cannot prepare the log", error);
         let statements = Statements {
@@ -69,18 +75,16 @@ impl Writer {
                 .prepare("select rowhook.advance_checkpoint($1, $2, $3, $4, $5)")
                 .await
                 .map_err(fault)?,
-            add_segments: connection
-                .prepare("select rowhook.add_segments($1, $2)")
-                .await
-                .map_err(fault)?,
         };
         Ok(Self {
             epoch: checkpoint.epoch,
             commit_lsn: checkpoint.commit_lsn,
             next_sequence_id: checkpoint.next_sequence_id,
             segments_end: 0,
+            outlasting: Vec::new(),
             copying: None,
-            segment_size,
+            segment_size: settings.segment_size,
+            target: settings.target.clone(),
             connection,
             statements,
         })
@@ -199,37 +203,33 @@ impl Writer {
     }
 
     /// Adds segments. A COPY routes rows among the partitions that it saw when it began, so one
-    /// that is open is finished first; the transaction goes on.
+    /// that is open is finished first; the transaction goes on. The segments are another
+    /// transaction's, for they have to be there before this one commits.
     async fn make_room(&mut self, end: i64) -> Result<()> {
         let fault = |error| sql_fault("cannot add a segment to the log", error);
-        let was_open = match self.copying.take() {
-            Some(mut sink) => {
-                sink.feed(Bytes::from_static(TRAILER))
-                    .await
-                    .map_err(fault)?;
-                sink.as_mut().finish().await.map_err(fault)?;
-                true
-            }
-            None => false,
-        };
         failpoint::pass("log.segment")?;
-        let row = self
-            .connection
-            .query_one(&self.statements.add_segments, &[&end, &self.segment_size])
+        let Some(mut sink) = self.copying.take() else {
+            let size = self.segment_size;
+            self.segments_end =
+                segments::make_room(&self.connection, end, size, &mut self.outlasting).await?;
+            return failpoint::pass("log.segment_added");
+        };
+        sink.feed(Bytes::from_static(TRAILER))
             .await
             .map_err(fault)?;
-        self.segments_end = row.try_get(0).map_err(fault)?;
+        sink.as_mut().finish().await.map_err(fault)?;
+        let beside = Connection::open(&self.target, APPLICATION).await?;
+        self.segments_end =
+            segments::make_room(&beside, end, self.segment_size, &mut self.outlasting).await?;
         failpoint::pass("log.segment_added")?;
-        if was_open {
-            let mut sink = Box::pin(
-                self.connection
-                    .copy_in(&self.statements.copy)
-                    .await
-                    .map_err(fault)?,
-            );
-            sink.feed(Bytes::from_static(HEADER)).await.map_err(fault)?;
-            self.copying = Some(sink);
-        }
+        let mut sink = Box::pin(
+            self.connection
+                .copy_in(&self.statements.copy)
+                .await
+                .map_err(fault)?,
+        );
+        sink.feed(Bytes::from_static(HEADER)).await.map_err(fault)?;
+        self.copying = Some(sink);
         Ok(())
     }
 }
