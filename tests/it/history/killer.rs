@@ -195,13 +195,15 @@ impl Killer {
         self.note("=== the standby took over");
         self.daemon.signal("CONT").await;
         let code = self.daemon.wait_exit().await;
-        let said = self.daemon.logs();
-        assert_eq!(code, Some(75), "one that was taken over\n{said}");
-        assert!(
-            said.contains("has taken over this log")
-                || said.contains("by another rowhook instance"),
-            "{said}"
+        assert_eq!(
+            code,
+            Some(75),
+            "one that was taken over\n{}",
+            self.daemon.logs()
         );
+        let said = self.daemon.wait_for_log("exit_code").await;
+        let fenced = ["has taken over this log", "by another rowhook instance"];
+        assert!(fenced.iter().any(|text| said.contains(text)), "{said}");
         self.save_log();
         std::mem::swap(&mut self.working, &mut self.standby);
         self.daemon = second;

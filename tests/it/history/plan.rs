@@ -336,8 +336,8 @@ impl Altering {
             "select audit.fill_columns('{table}', {})",
             dice / 3
         ));
-        let change = Step::Sql(match self.dice.below(5) {
-            0 if self.identities && table == "full_rows" => self.identity(),
+        let change = Step::Sql(match self.dice.below(6) {
+            0 if self.identities && self.tables.contains(&"full_rows") => self.identity(),
             _ => format!("select audit.change_columns('{table}', {dice})"),
         });
         let steps = match self.dice.below(3) {

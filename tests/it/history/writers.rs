@@ -16,7 +16,7 @@ use crate::cluster::Database;
 /// Between two transactions of one writer: the log has to keep up with a debug build.
 const PAUSE: Duration = Duration::from_millis(12);
 /// Between two changes of the tables themselves.
-const ALTER_PAUSE: Duration = Duration::from_millis(700);
+const ALTER_PAUSE: Duration = Duration::from_millis(300);
 /// How long a new table may take to be captured before nothing is written to it.
 const CAPTURED_WITHIN: Duration = Duration::from_secs(20);
 
@@ -64,7 +64,8 @@ impl Writers {
         while !self.stop.is_cancelled() {
             match plan.next() {
                 Change::Transaction(transaction) => {
-                    session.carry_out(&transaction).await;
+                    let came = session.carry_out(&transaction).await;
+                    self.tally.add(&format!("changes of tables {came:?}"), 1);
                 }
                 Change::NewTable { number, then, end } => {
                     session.new_table(number, &then, end, full).await;
@@ -137,6 +138,7 @@ impl<'a> Session<'a> {
         for transaction in then {
             self.carry_out(transaction).await;
         }
+        self.writers.tally.add(&format!("new tables {end:?}"), 1);
         match end {
             NewTableEnd::Stays => {}
             NewTableEnd::Dropped => {
