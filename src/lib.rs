@@ -16,9 +16,11 @@
 //! * [`daemon`]: wires the stages, owns every task, orders start and stop.
 //! * [`ops`]: beside the path: settings, commands, HTTP, metrics, logging, systemd.
 //! * [`fault`], [`secret`]: words that every room uses.
+//! * `failpoint`: places at which tests end the process. Not in a release.
 
 pub mod fault;
 pub mod secret;
+mod failpoint;
 pub mod wal;
 pub mod decode;
 pub mod event;

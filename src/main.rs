@@ -6,6 +6,9 @@ use clap::Parser as _;
 use rowhook::ops::cli::Cli;
 
 fn main() -> ExitCode {
+    // Reads FAILPOINTS.
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
     let cli = Cli::parse();
     match cli.run() {
         Ok(code) => code,

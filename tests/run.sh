@@ -5,7 +5,7 @@
 #
 #   PG_BIN=/usr/lib/postgresql/17/bin   the one Postgres to test against (default: the newest one here,
 #                                       then the other versions)
-#   ROWHOOK_CRASH_SECONDS=60            how long the crash test writes
+#   ROWHOOK_HISTORY_SECONDS=60          how long the history checker writes; tests/history.sh runs it for longer
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -127,8 +127,8 @@ newest_postgres() {
 
 postgres=${PG_BIN:+$PG_BIN/postgres}
 say "all tests on $("${postgres:-$(newest_postgres)}" --version)"
-say "cargo test --lib --bins --examples --tests $*"
-cargo test --lib --bins --examples --tests "$@"
+say "cargo test --features failpoints --lib --bins --examples --tests $*"
+cargo test --features failpoints --lib --bins --examples --tests "$@"
 if [ "$#" -eq 0 ] && [ -z "${PG_BIN:-}" ]; then
     tests/versions.sh
 fi

@@ -6,7 +6,7 @@
 #
 #   tests/versions.sh            14, 16, 17 and 18: tests/run.sh runs everything on the installed one
 #   tests/versions.sh 17 18      only these
-#   ROWHOOK_CRASH_SECONDS=8      how long the crash test writes on each
+#   ROWHOOK_HISTORY_SECONDS=8      how long the history checker writes on each
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +19,7 @@ declare -A release=(
 # What depends on the server: decoding, values, crashes, fencing, slots, publications. Failover slots and
 # transaction_timeout came with 17.
 tests=(
-    capture:: types:: publications:: slots:: crash::the_log_equals_what_happened
+    capture:: types:: publications:: slots:: history::
     log::what_is_read_again takeover::a_daemon_that_wakes_up
 )
 since_17=(promotion:: streams::time_limits)
@@ -50,7 +50,7 @@ server() {
 }
 
 [ "$#" -gt 0 ] || set -- 14 16 17 18
-cargo test --test it --no-run
+cargo test --features failpoints --test it --no-run
 for version in "$@"; do
     [ -n "${release[$version]:-}" ] || {
         say "no release of PostgreSQL $version is known here: one of ${!release[*]}"
@@ -62,7 +62,7 @@ for version in "$@"; do
     chosen=("${tests[@]}")
     [ "$version" -lt 17 ] || chosen+=("${since_17[@]}")
     # Most of them wait most of the time: more threads than cores.
-    ROWHOOK_CRASH_SECONDS=${ROWHOOK_CRASH_SECONDS:-8} \
-        cargo test --quiet --test it -- --test-threads=6 "${chosen[@]}"
+    ROWHOOK_HISTORY_SECONDS=${ROWHOOK_HISTORY_SECONDS:-8} \
+        cargo test --quiet --features failpoints --test it -- --test-threads=6 "${chosen[@]}"
 done
 say "passed on PostgreSQL $*"

@@ -19,6 +19,7 @@ use crate::event_log::history::LastEvent;
 use crate::event_log::{
     Checkpoint, Chunk, Durable, Link, LogSettings, Note, Tail, Writer, encoding, migrate,
 };
+use crate::failpoint;
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
 use crate::wal::{
@@ -117,7 +118,7 @@ impl Capturer {
         let noted = note_published(&control, &log, publication, &self.capture).await?;
         let notes = Link::new(&self.log.target, "rowhook notes");
         let histories = KnownHistories::new(noted, notes, publication);
-        let writer = Writer::open(log, &checkpoint, self.log.segment_size).await?;
+        let writer = Writer::open(log, &checkpoint, &self.log).await?;
         let intake = Intake::new(
             Arc::clone(&self.capture),
             control.clone(),
@@ -188,9 +189,12 @@ impl Capturer {
                     // Between the look and the start another instance may have taken the slot: then
                     // the start fails, which is transient, and the next session looks again.
                     let stream = session.start().await?;
+                    failpoint::pass("slot.started")?;
                     // One that was cut off in the middle must not be waited for.
                     Writer::end_cut_off(log).await?;
+                    failpoint::pass("log.claim")?;
                     let claimed = self.claim(log, system.timeline).await?;
+                    failpoint::pass("log.claimed")?;
                     return Ok(Some((stream, claimed)));
                 }
                 Resume::StandBy { pid } => {

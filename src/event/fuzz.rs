@@ -70,7 +70,7 @@ impl Reader {
                 let Some(shape) = self.shapes.get(&change.relation) else {
                     return;
                 };
-                let Ok(draft) = self.drafter.draft(shape, &change.row) else {
+                let Ok(draft) = self.drafter.draft(shape, &change.row, None) else {
                     return;
                 };
                 look_at(&draft, shape, bytes.len());

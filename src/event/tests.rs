@@ -143,6 +143,19 @@ fn a_large_key_that_the_update_did_not_touch_is_taken_from_the_old_row() {
 }
 
 #[test]
+fn a_key_that_the_identity_does_not_carry_is_not_known() {
+    let shape = shape(&relation(b'i', &["id#", "*code"]), None);
+    insta::assert_snapshot!(
+        drafted(&shape, b'U', &[(b'N', &[Some("7"), Some("b")])]),
+        @r#"posts.updated 7 {"id":7,"code":"b"} previous - old row absent unknown []"#
+    );
+    insta::assert_snapshot!(
+        drafted(&shape, b'D', &[(b'K', &[None, Some("b")])]),
+        @r#"posts.deleted - {"code":"b"} previous - old row key unknown ["id"]"#
+    );
+}
+
+#[test]
 fn excluded_columns_leave_no_trace_and_redacted_ones_only_their_change() {
     let rule = ResourceRule {
         exclude: vec!["search".into()],

@@ -5,6 +5,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::encoding::{lacks_a_character, plain};
+use crate::failpoint;
 use crate::fault::{Fault, Result};
 use crate::wal::server_error::sql_fault;
 
@@ -164,6 +165,10 @@ pub async fn settle(
             error,
         )
     };
+    failpoint::pass("dispatch.flush")?;
+    if !settlement.kept.is_empty() {
+        failpoint::pass("dispatch.park")?;
+    }
     let moved = match try_settle(client, name, epoch, settlement).await {
         // A receiver may answer in any characters.
         Err(error) if lacks_a_character(&error) => {
@@ -172,7 +177,9 @@ pub async fn settle(
         }
         settled => settled,
     };
-    if moved.map_err(fault)? == 0 {
+    let moved = moved.map_err(fault)?;
+    failpoint::pass("dispatch.flushed")?;
+    if moved == 0 {
         return Err(Fault::fenced(format!(
             "webhook \"{name}\" is served by another rowhook instance, or its row was removed"
         )));

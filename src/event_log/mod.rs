@@ -18,6 +18,7 @@ mod note;
 pub mod read;
 pub mod retention;
 mod published;
+mod segments;
 mod settings;
 mod tail;
 mod writer;

@@ -15,9 +15,11 @@ use super::batch::{Chunk, End, TransactionEnd};
 use super::checkpoint::{Checkpoint, Durable, to_pg};
 use super::copy::{COPY_EVENTS, HEADER, TRAILER};
 use super::history::{self, LastEvent};
+use super::{LogSettings, segments};
 use crate::event::unix_micros;
+use crate::failpoint;
 use crate::fault::{Fault, Result};
-use crate::wal::{Connection, Lsn, server_error::sql_fault};
+use crate::wal::{Connection, Lsn, Target, server_error::sql_fault};
 
 /// A log database that takes longer for one step is treated as gone. The transaction's fate is
 /// then read from the checkpoint.
@@ -34,8 +36,11 @@ pub struct Writer {
     commit_lsn: Lsn,
     next_sequence_id: i64,
     segment_size: i64,
+    target: Target,
     /// Where the last segment ends: ids from here on have no place yet.
     segments_end: i64,
+    /// Readers of the log that a new segment does not wait for.
+    outlasting: Vec<String>,
     copying: Option<Pin<Box<CopyInSink<Bytes>>>>,
     statements: Statements,
 }
@@ -43,8 +48,10 @@ pub struct Writer {
 struct Statements {
     copy: Statement,
     advance: Statement,
-    add_segments: Statement,
 }
+
+/// What all sessions of a writer are called, and only they.
+const APPLICATION: &str = "rowhook writer";
 
 impl Writer {
     /// Ends the sessions of earlier writers in this database, and waits until they are gone.
@@ -66,7 +73,7 @@ impl Writer {
     pub async fn open(
         connection: Connection,
         checkpoint: &Checkpoint,
-        segment_size: i64,
+        settings: &LogSettings,
     ) -> Result<Self> {
         let fault = |error| sql_fault("cannot prepare the log", error);
         let statements = Statements {
@@ -75,18 +82,16 @@ impl Writer {
                 .prepare("select rowhook.advance_checkpoint($1, $2, $3, $4, $5)")
                 .await
                 .map_err(fault)?,
-            add_segments: connection
-                .prepare("select rowhook.add_segments($1, $2)")
-                .await
-                .map_err(fault)?,
         };
         Ok(Self {
             epoch: checkpoint.epoch,
             commit_lsn: checkpoint.commit_lsn,
             next_sequence_id: checkpoint.next_sequence_id,
             segments_end: 0,
+            outlasting: Vec::new(),
             copying: None,
-            segment_size,
+            segment_size: settings.segment_size,
+            target: settings.target.clone(),
             connection,
             statements,
         })
@@ -112,12 +117,17 @@ impl Writer {
         match chunk.end {
             End::Transaction(end) => within(self.commit(end, chunk)).await.map(Some),
             End::Position(position) => within(self.skip_to(position)).await.map(Some),
-            End::Open => Ok(None),
+            End::Open => {
+                failpoint::pass("log.part")?;
+                Ok(None)
+            }
         }
     }
 
     async fn skip_to(&self, position: Lsn) -> Result<Durable> {
+        failpoint::pass("log.position")?;
         self.advance(position, self.next_sequence_id, None).await?;
+        failpoint::pass("log.positioned")?;
         Ok(Durable::committed(position))
     }
 
@@ -127,12 +137,14 @@ impl Writer {
             self.make_room(chunk.next_sequence_id).await?;
         }
         if self.copying.is_none() {
+            failpoint::pass("log.begin")?;
             let begin = self.connection.batch_execute("begin");
             let copy = self.connection.copy_in::<_, Bytes>(&self.statements.copy);
             let (_, sink) = tokio::try_join!(begin, copy).map_err(fault)?;
             let mut sink = Box::pin(sink);
             sink.feed(Bytes::from_static(HEADER)).await.map_err(fault)?;
             self.copying = Some(sink);
+            failpoint::pass("log.begun")?;
         }
         if let Some(sink) = &mut self.copying {
             let mut rows = chunk.rows.clone();
@@ -140,6 +152,7 @@ impl Writer {
                 let piece = rows.split_to(rows.len().min(PIECE_BYTES));
                 sink.send(piece).await.map_err(fault)?;
             }
+            failpoint::pass("log.rows")?;
         }
         Ok(())
     }
@@ -157,8 +170,15 @@ impl Writer {
             .await
             .map_err(fault)?;
         let finish = async { sink.as_mut().finish().await.map_err(fault) };
-        let advance = self.advance(end.end_lsn, chunk.next_sequence_id, end.commit_time);
-        let commit = async { self.connection.batch_execute("commit").await.map_err(fault) };
+        let advance = async {
+            failpoint::pass("log.copied")?;
+            self.advance(end.end_lsn, chunk.next_sequence_id, end.commit_time)
+                .await
+        };
+        let commit = async {
+            failpoint::pass("log.checkpointed")?;
+            self.connection.batch_execute("commit").await.map_err(fault)
+        };
         // All three travel together. If one of the first two fails, the transaction is aborted and
         // the commit is a rollback; the first error is the one that is reported.
         let (finished, advanced, committed) = futures_util::join!(finish, advance, commit);
@@ -166,6 +186,7 @@ impl Writer {
         advanced?;
         committed?;
         self.next_sequence_id = chunk.next_sequence_id;
+        failpoint::pass("log.committed")?;
         Ok(Durable::committed(end.end_lsn))
     }
 
@@ -251,19 +272,20 @@ impl Writer {
     }
 
     /// Adds segments. A COPY routes rows among the partitions that it saw when it began, so one
-    /// that is open is finished first.
+    /// that is open is finished first; the transaction goes on. The segments are another
+    /// transaction's, for they have to be there before this one commits.
     async fn make_room(&mut self, end: i64) -> Result<()> {
-        let fault = |error| sql_fault("cannot add a segment to the log", error);
-        let was_open = self.end_copy().await?;
-        let row = self
-            .connection
-            .query_one(&self.statements.add_segments, &[&end, &self.segment_size])
-            .await
-            .map_err(fault)?;
-        self.segments_end = row.try_get(0).map_err(fault)?;
-        if was_open {
-            self.begin_copy().await?;
+        failpoint::pass("log.segment")?;
+        let size = self.segment_size;
+        if !self.end_copy().await? {
+            self.segments_end =
+                segments::make_room(&self.connection, end, size, &mut self.outlasting).await?;
+            return failpoint::pass("log.segment_added");
         }
+        let beside = Connection::open(&self.target, APPLICATION).await?;
+        self.segments_end = segments::make_room(&beside, end, size, &mut self.outlasting).await?;
+        failpoint::pass("log.segment_added")?;
+        self.begin_copy().await?;
         Ok(())
     }
 }

@@ -25,6 +25,7 @@ use super::publication::quote;
 use super::server_error::{refusal, session_fault, stream_refusal};
 use super::transport::Transport;
 use super::{Lsn, Source};
+use crate::failpoint;
 use crate::fault::{Fault, Result};
 
 /// Bytes that one read may bring: many messages for one system call.
@@ -349,12 +350,18 @@ impl Stream {
     }
 
     async fn report(&mut self) -> Result<()> {
-        if self.report_due() <= Instant::now() {
+        let due = self.report_due() <= Instant::now();
+        if due {
+            failpoint::pass("slot.feedback")?;
             self.queue_status();
         }
         self.flush()
             .await
-            .map_err(|error| session_fault(&self.source.target, &error))
+            .map_err(|error| session_fault(&self.source.target, &error))?;
+        if due {
+            failpoint::pass("slot.fed_back")?;
+        }
+        Ok(())
     }
 
     fn queue_status(&mut self) {

@@ -286,6 +286,11 @@ impl Cluster {
         &self.directory
     }
 
+    /// The directory stays when the server is stopped, for someone to look into.
+    pub(crate) fn keep(&self) {
+        std::fs::write(self.directory.join("keep"), "").unwrap();
+    }
+
     /// The data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.directory.join("data")
@@ -537,7 +542,7 @@ fn watch(binaries: &Path, directory: &Path) -> Child {
         cat >/dev/null
         test -e "$directory/data/postmaster.pid" &&
             "$@" stop --silent --wait --mode immediate --pgdata "$directory/data"
-        rm -rf "$directory"
+        test -e "$directory/keep" || rm -rf "$directory"
     "#;
     std::process::Command::new("sh")
         .args(["-c", script, "watchdog"])

@@ -37,7 +37,7 @@ mod harness;
 mod capture;
 mod previous;
 mod backfill;
-mod crash;
+mod history;
 mod delivery;
 mod endpoints;
 mod restarts;

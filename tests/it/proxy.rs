@@ -1,5 +1,5 @@
 //! A TCP proxy that can go dead without a word (it keeps its connections open and forwards nothing),
-//! cut a connection in the middle of whatever it carries, and lead to another server.
+//! be cut off, cut a connection in the middle of whatever it carries, and lead to another server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+/// What the proxy does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Forwards,
+    Silent,
+    Cut,
+}
+
 /// Forwards to one server. Stops when dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
@@ -21,7 +29,7 @@ pub(crate) struct Proxy {
 /// What all connections share.
 struct Line {
     server_port: AtomicU16,
-    dead: watch::Sender<bool>,
+    way: watch::Sender<Way>,
     /// Bytes that the server may still send before the connection that sends too many is cut.
     left: AtomicI64,
     cuts: AtomicU32,
@@ -37,7 +45,7 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let line = Arc::new(Line {
             server_port: AtomicU16::new(server_port),
-            dead: watch::Sender::new(false),
+            way: watch::Sender::new(Way::Forwards),
             left: AtomicI64::new(UNLIMITED),
             cuts: AtomicU32::new(0),
         });
@@ -62,12 +70,17 @@ impl Proxy {
 
     /// From now on nothing is forwarded; connections that exist never hear anything again.
     pub(crate) fn go_dead(&self) {
-        self.line.dead.send_replace(true);
+        self.line.way.send_replace(Way::Silent);
+    }
+
+    /// Connections are closed; new ones are closed at once.
+    pub(crate) fn cut(&self) {
+        self.line.way.send_replace(Way::Cut);
     }
 
     /// New connections are forwarded again.
     pub(crate) fn revive(&self) {
-        self.line.dead.send_replace(false);
+        self.line.way.send_replace(Way::Forwards);
     }
 
     /// New connections lead to another server.
@@ -99,14 +112,15 @@ async fn forward(client: TcpStream, line: Arc<Line>) {
     };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
+    let mut way = line.way.subscribe();
     tokio::select! {
         biased;
-        () = gone_dead(line.dead.subscribe()) => {}
+        _ = way.wait_for(|way| *way != Way::Forwards) => {}
         _ = tokio::io::copy(&mut from_client, &mut to_server) => return,
         () = answers(&mut from_server, &mut to_client, &line) => return,
     }
-    // Neither end is closed: to both the other one is just silent.
-    std::future::pending().await
+    // Neither end is closed before the cut: to both the other one is just silent.
+    let _ = way.wait_for(|way| *way == Way::Cut).await;
 }
 
 async fn answers(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, line: &Line) {
@@ -125,11 +139,5 @@ async fn answers(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, line: &Line)
             line.cuts.fetch_add(1, Ordering::SeqCst);
             return;
         }
-    }
-}
-
-async fn gone_dead(mut dead: watch::Receiver<bool>) {
-    if dead.wait_for(|dead| *dead).await.is_err() {
-        std::future::pending().await
     }
 }

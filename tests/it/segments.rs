@@ -199,3 +199,44 @@ async fn released_behind(mut captured: Captured, noise: &Client) {
     captured.execute("insert into t values (1)").await;
     captured.logged(1).await;
 }
+
+/// Called while a statement is planned, which learns the partitions first; sleeps the first time.
+const SLOW_PLAN: &str = "
+    create sequence public.calls;
+    create function public.slow() returns bigint language plpgsql stable as $$
+    begin
+      if nextval('public.calls') = 1 then perform pg_sleep(0.7); end if;
+      return 0;
+    end $$";
+
+#[tokio::test]
+async fn a_reader_never_sees_the_part_of_a_transaction_that_fits_into_the_older_segment() {
+    let captured = Captured::with(TABLE, |rowhook| rowhook.set("log.segment_size", 50)).await;
+    let client = &captured.client;
+    captured.execute(SLOW_PLAN).await;
+    captured
+        .execute("insert into t select i from generate_series(1, 45) i")
+        .await;
+    captured.logged(45).await;
+    let reader = captured.database.client().await;
+    let read = tokio::spawn(async move {
+        let sql = "select count(*) from rowhook.events where sequence_id > public.slow()";
+        reader.query_one(sql, &[]).await.unwrap().get::<_, i64>(0)
+    });
+    wait_for(client, "a statement that is being planned", async || {
+        let sql = "select exists (select from pg_stat_activity
+                                   where wait_event = 'PgSleep' and datname = current_database())";
+        client.query_one(sql, &[]).await.unwrap().get(0)
+    })
+    .await;
+    // The first five have room in the segment that is there.
+    captured
+        .execute("insert into t select i from generate_series(46, 65) i")
+        .await;
+    captured.logged(65).await;
+    let seen = read.await.unwrap();
+    assert!(
+        seen == 45 || seen == 65,
+        "a reader saw {seen} of 45 events and 20 more"
+    );
+}
