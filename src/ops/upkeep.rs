@@ -127,7 +127,12 @@ pub async fn follow_tables(
             let (source_side, log_side) = (link.connection().await?, log.connection().await?);
             tables::refresh(&source_side, &log_side, &source, &capture).await
         };
-        match look.await {
+        // A database that does not answer must not hold up the stop.
+        let look = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            look = look => look,
+        };
+        match look {
             Ok(Look::Whole(refreshed)) => tell_refreshed(&refreshed, &mut told),
             Ok(Look::Broken(broken)) => return Err(broken.fault()),
             Err(fault) => once(&mut told, fault.cause()),
