@@ -293,7 +293,7 @@ impl Stream {
     /// Ends the stream: politely, if that takes no time, so that the slot is free at once and knows
     /// the last position.
     pub async fn close(mut self) {
-        self.queue_status();
+        self.queue_status(false);
         self.outgoing.put_slice(COPY_DONE);
         let closing = async {
             self.flush().await?;
@@ -326,7 +326,7 @@ impl Stream {
                 ..
             } => {
                 if reply_requested {
-                    self.queue_status();
+                    self.queue_status(false);
                 }
                 Ok(Some(Received::CaughtUp {
                     wal_end: Lsn(wal_end.as_u64()),
@@ -348,19 +348,20 @@ impl Stream {
 
     async fn report(&mut self) -> Result<()> {
         if self.report_due() <= Instant::now() {
-            self.queue_status();
+            // A server that hears from us does not ask by itself: with nothing new to say, we do.
+            self.queue_status(self.confirmed == self.reported);
         }
         self.flush()
             .await
             .map_err(|error| session_fault(&self.source.target, &error))
     }
 
-    fn queue_status(&mut self) {
+    fn queue_status(&mut self, asks: bool) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let now = unix_to_pg_timestamp(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
-        let status = encode_standby_status_update(WireLsn::from_u64(self.confirmed.0), now, false);
+        let status = encode_standby_status_update(WireLsn::from_u64(self.confirmed.0), now, asks);
         self.outgoing.put_u8(b'd');
         self.outgoing.put_u32(STATUS_LENGTH);
         self.outgoing.put_slice(&status);
