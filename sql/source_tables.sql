@@ -28,8 +28,7 @@ select c.oid,
                    from pg_catalog.pg_partition_tree(c.oid) part
                    join pg_catalog.pg_class leaf on leaf.oid = part.relid
                   where c.relkind = 'p' and (leaf.relkind = 'f' or leaf.relkind = 'r' and leaf.relpersistence <> 'p')),
-                '{}')
-=======
+                '{}'),
        (select r.oid from pg_catalog.pg_publication_rel r, pg_catalog.pg_publication p
          where r.prrelid = c.oid and p.oid = r.prpubid and p.pubname = $1::text),
        -- Row filters and column lists came with 15.

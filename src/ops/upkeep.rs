@@ -198,7 +198,12 @@ pub async fn follow_tables(
             let may_touch = |table: &str| troubles.may_touch(table, Instant::now());
             tables::refresh(&source_side, &log_side, &source, &capture, may_touch).await
         };
-        let done = match look.await {
+        // A database that does not answer must not hold up the stop.
+        let look = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            look = look => look,
+        };
+        let done = match look {
             Ok(Look::Whole(refreshed)) => {
                 tell_refreshed(&refreshed, &mut troubles);
                 note_keys(&log, refreshed.keys, &mut noted).await

@@ -296,7 +296,7 @@ impl Stream {
     /// Ends the stream: politely, if that takes no time, so that the slot is free at once and knows
     /// the last position.
     pub async fn close(mut self) {
-        self.queue_status();
+        self.queue_status(false);
         self.outgoing.put_slice(COPY_DONE);
         let closing = async {
             self.flush().await?;
@@ -329,7 +329,7 @@ impl Stream {
                 ..
             } => {
                 if reply_requested {
-                    self.queue_status();
+                    self.queue_status(false);
                 }
                 Ok(Some(Received::CaughtUp {
                     wal_end: Lsn(wal_end.as_u64()),
@@ -353,7 +353,8 @@ impl Stream {
         let due = self.report_due() <= Instant::now();
         if due {
             failpoint::pass("slot.feedback")?;
-            self.queue_status();
+            // A server that hears from us does not ask by itself: with nothing new to say, we do.
+            self.queue_status(self.confirmed == self.reported);
         }
         self.flush()
             .await
@@ -364,12 +365,12 @@ impl Stream {
         Ok(())
     }
 
-    fn queue_status(&mut self) {
+    fn queue_status(&mut self, asks: bool) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let now = unix_to_pg_timestamp(i64::try_from(now.as_micros()).unwrap_or(i64::MAX));
-        let status = encode_standby_status_update(WireLsn::from_u64(self.confirmed.0), now, false);
+        let status = encode_standby_status_update(WireLsn::from_u64(self.confirmed.0), now, asks);
         self.outgoing.put_u8(b'd');
         self.outgoing.put_u32(STATUS_LENGTH);
         self.outgoing.put_slice(&status);

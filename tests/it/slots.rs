@@ -1,5 +1,6 @@
 //! The slot's bad days: each one stops the daemon with one clear error, and an accepted gap goes on.
 
+use std::process::Stdio;
 use std::sync::Arc;
 
 use tokio_postgres::Client;
@@ -201,7 +202,8 @@ async fn a_first_setup_that_is_cut_off_leaves_a_slot_that_the_next_one_names() {
     // The slot gets made, and its checkpoint does not.
     let lock = "begin; lock table rowhook.checkpoint in share mode";
     other.batch_execute(lock).await.unwrap();
-    let mut setup = captured.rowhook.command(&["setup"]).spawn().unwrap();
+    let mut setup = captured.rowhook.command(&["setup"]);
+    let mut setup = setup.stdout(Stdio::null()).spawn().unwrap();
     let made = "select 1 from pg_replication_slots
                  where slot_name = $1 and confirmed_flush_lsn is not null and not active";
     wait_for(&captured.client, "a slot", async || {
