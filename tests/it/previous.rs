@@ -183,16 +183,20 @@ async fn changes_that_may_have_been_missed_are_not_covered_up() {
             "alter publication {publication} add table documents"
         ))
         .await;
+    assert_eq!(captured.daemon.wait_exit().await, Some(70));
+    captured.rowhook.succeed(&["setup", "--accept-gap"]).await;
+    captured.daemon = captured.rowhook.spawn_ready().await;
     captured
         .execute("update documents set likes = 1 where id = 1")
         .await;
     captured
         .execute("update documents set likes = 2 where id = 1")
         .await;
-    let events = captured.logged(4).await;
-    assert_eq!(events[2].old_row, "absent", "{:?}", events[2]);
-    assert_eq!(events[3].old_row, "full");
-    assert_eq!(events[3].previous, json!({"likes": 1}));
+    let events = captured.logged(5).await;
+    assert_eq!(events[2].event_type, "rowhook.gap");
+    assert_eq!(events[3].old_row, "absent", "{:?}", events[3]);
+    assert_eq!(events[4].old_row, "full");
+    assert_eq!(events[4].previous, json!({"likes": 1}));
 
     // The same with the settings.
     captured.daemon.stop().await;
@@ -208,7 +212,7 @@ async fn changes_that_may_have_been_missed_are_not_covered_up() {
             "update documents set title = 'unseen too' where id = 2; insert into other values (1)",
         )
         .await;
-    captured.logged(5).await;
+    captured.logged(6).await;
     captured.daemon.stop().await;
     let rowhook = std::mem::replace(&mut captured.rowhook, Rowhook::new(&captured.database));
     captured.rowhook = rowhook.unset("capture.tables");
@@ -216,7 +220,7 @@ async fn changes_that_may_have_been_missed_are_not_covered_up() {
     captured
         .execute("update documents set likes = 1 where id = 2")
         .await;
-    let event = captured.logged(6).await.remove(5);
+    let event = captured.logged(7).await.remove(6);
     assert_eq!(event.old_row, "absent", "{event:?}");
 }
 
