@@ -97,6 +97,11 @@ impl Killer {
                 self.daemon.signal("CONT").await;
             }
             Blow::TakeOver => self.take_over().await,
+            Blow::Lull => {
+                self.lead_to("log.position").await;
+                self.lead_to("log.position").await;
+                self.lull.store(false, Ordering::Relaxed);
+            }
         }
     }
 
