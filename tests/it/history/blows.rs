@@ -44,6 +44,8 @@ pub(crate) enum Blow {
     Pause,
     /// SIGSTOP while a second instance stands by, which takes over; then SIGCONT.
     TakeOver,
+    /// Nobody writes for a while, but for tables of no interest: positions are confirmed.
+    Lull,
 }
 
 impl Blow {
@@ -133,6 +135,7 @@ impl Deck {
             Blow::EndAll,
             Blow::Pause,
             Blow::TakeOver,
+            Blow::Lull,
         ];
         if self.log_elsewhere {
             hand.extend([

@@ -21,8 +21,9 @@ use crate::proxy::Proxy;
 pub(crate) const SILENCE: Duration = Duration::from_secs(3);
 /// A fast shutdown that takes longer was held up.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
-/// How long a failpoint may take to be reached before the daemon is killed anyway.
-const REACHED_WITHIN: Duration = Duration::from_secs(8);
+/// How long a failpoint may take to be reached before the daemon is killed anyway: a server under load
+/// decodes for seconds before it sends anything.
+const REACHED_WITHIN: Duration = Duration::from_secs(15);
 const OUTAGE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -96,6 +97,11 @@ impl Killer {
                 self.daemon.signal("CONT").await;
             }
             Blow::TakeOver => self.take_over().await,
+            Blow::Lull => {
+                self.lead_to("log.position").await;
+                self.lead_to("log.position").await;
+                self.lull.store(false, Ordering::Relaxed);
+            }
         }
     }
 
