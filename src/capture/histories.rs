@@ -61,6 +61,11 @@ impl KnownHistories {
         }
     }
 
+    /// The log, for what is noted of relations.
+    pub(super) fn log(&self) -> &Link {
+        &self.log
+    }
+
     /// The history of a relation whose shape the stream has just brought, and whether it is another
     /// one than before. The stream brings the shape again whenever the publication's entry has
     /// changed.

@@ -19,9 +19,9 @@ use crate::event::{
 };
 use crate::event_log::backfills::Progress;
 use crate::event_log::history::{History, LastEvent};
-use crate::event_log::{Batch, Checkpoint, Chunk, Link, Note, Transaction, TransactionEnd, keys};
+use crate::event_log::{Batch, Checkpoint, Chunk, Note, Transaction, TransactionEnd, keys};
 use crate::fault::{Fault, Result};
-use crate::wal::{Connection, Lsn, Received, catalog};
+use crate::wal::{Connection, Lsn, Received, Timelines, catalog};
 
 /// Who is asked most.
 const CATALOGS: &str = "the source's database";
@@ -34,8 +34,6 @@ pub(super) struct Intake {
     capture: Arc<Capture>,
     /// For what the stream does not say about a relation.
     catalogs: Connection,
-    /// The log, for the keys that relations had.
-    log: Link,
     types: TypeCatalog,
     attributes: Attributes,
     /// By relation; `None` for one that is not captured.
@@ -101,8 +99,8 @@ impl Intake {
     pub(super) fn new(
         capture: Arc<Capture>,
         catalogs: Connection,
-        log: Link,
         checkpoint: &Checkpoint,
+        timelines: &Timelines,
         keep: bool,
         histories: KnownHistories,
         handover: Arc<Handover>,
@@ -113,7 +111,6 @@ impl Intake {
             window: None,
             capture,
             catalogs,
-            log,
             types: TypeCatalog::default(),
             attributes: Attributes::default(),
             shapes: HashMap::new(),
@@ -123,7 +120,7 @@ impl Intake {
             held: Held::default(),
             ids: EventIds::new(
                 &checkpoint.system_identifier,
-                checkpoint.timeline,
+                timelines,
                 &checkpoint.database,
             ),
             drafter: Drafter::default(),
@@ -524,7 +521,7 @@ impl Intake {
         let is_gone = found.is_none();
         let identity = found.unwrap_or_default();
         let noting = async {
-            let log = self.log.connection().await?;
+            let log = self.histories.log().connection().await?;
             keys::note(&log, relation.oid, &identity.primary_key).await
         };
         let known = KnownKeys {

@@ -1,9 +1,9 @@
-//! May the stream go on where the log ends? Pure: every way in which a gap could be silent is
+//! May the stream go on where the log ends? The decision is pure: every way in which a gap could be silent is
 //! decided here.
 
 use crate::event_log::Checkpoint;
 use crate::fault::{Fault, Result};
-use crate::wal::{Lsn, System, slot::Slot};
+use crate::wal::{GatedSession, Lsn, System, Timelines, slot::Slot};
 
 /// What to do with a slot that is in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,10 +17,26 @@ pub enum Resume {
     },
 }
 
+/// The server's timelines. Where their history file is missing, the one that the log knows is enough.
+///
+/// # Errors
+/// By the server's SQLSTATE; transient without an answer in time.
+pub async fn timelines(
+    session: &mut GatedSession,
+    system: &System,
+    checkpoint: &Checkpoint,
+) -> Result<Timelines> {
+    match session.timelines(system.timeline).await {
+        Err(_) if system.timeline == checkpoint.timeline => {
+            Ok(Timelines::read(system.timeline, ""))
+        }
+        timelines => timelines,
+    }
+}
+
 /// Decides whether the stream may be resumed.
 ///
-/// `history` is the timeline history of the server, where it is on another timeline than the
-/// checkpoint.
+/// `timelines` are those of the server.
 ///
 /// # Errors
 /// Permanent for everything that could hide a gap.
@@ -29,12 +45,12 @@ pub fn decide(
     system: &System,
     slot: Option<&Slot>,
     database: &str,
-    history: Option<&str>,
+    timelines: &Timelines,
 ) -> Result<Resume> {
     same_server(checkpoint, system)?;
     is_primary(system)?;
     if system.timeline != checkpoint.timeline {
-        same_history(checkpoint, system, history.unwrap_or_default())?;
+        same_history(checkpoint, system, timelines)?;
     }
     not_set_back(checkpoint, system)?;
     let name = &checkpoint.slot;
@@ -107,8 +123,8 @@ fn not_set_back(checkpoint: &Checkpoint, system: &System) -> Result<()> {
 
 /// A server on another timeline has our history only if that timeline branched off behind what is
 /// logged.
-fn same_history(checkpoint: &Checkpoint, system: &System, history: &str) -> Result<()> {
-    let branched = branch_point(history, checkpoint.timeline);
+fn same_history(checkpoint: &Checkpoint, system: &System, timelines: &Timelines) -> Result<()> {
+    let branched = timelines.end_of(checkpoint.timeline);
     if branched.is_some_and(|branch| branch >= checkpoint.acknowledged_lsn) {
         return Ok(());
     }
@@ -119,20 +135,6 @@ fn same_history(checkpoint: &Checkpoint, system: &System, history: &str) -> Resu
         system.timeline, checkpoint.timeline, checkpoint.acknowledged_lsn
     ))
     .next_step(ACCEPT_GAP))
-}
-
-/// Where the server's history left a timeline. Lines: timeline, tab, switch position, tab, reason
-/// (PostgreSQL source, `timeline.c`).
-fn branch_point(history: &str, timeline: u32) -> Option<Lsn> {
-    history.lines().find_map(|line| {
-        let mut words = line.split_whitespace();
-        let left: u32 = words.next()?.parse().ok()?;
-        if left == timeline {
-            words.next()?.parse().ok()
-        } else {
-            None
-        }
-    })
 }
 
 fn usable(name: &str, slot: &Slot, database: &str) -> Result<()> {
@@ -193,7 +195,8 @@ mod tests {
     }
 
     fn decided(system: &System, slot: Option<&Slot>, history: Option<&str>) -> Result<Resume> {
-        decide(&checkpoint(), system, slot, "shop", history)
+        let timelines = Timelines::read(system.timeline, history.unwrap_or_default());
+        decide(&checkpoint(), system, slot, "shop", &timelines)
     }
 
     #[test]

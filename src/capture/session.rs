@@ -23,7 +23,8 @@ use crate::failpoint;
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
 use crate::wal::{
-    Connection, DurablePosition as _, GatedSession, Lsn, Received, Source, Stream, slot::Slot,
+    Connection, DurablePosition as _, GatedSession, Lsn, Received, Source, Stream, Timelines,
+    slot::Slot,
 };
 
 /// Bytes of log rows at which a batch is full: then the stream waits, and a transaction that is
@@ -111,19 +112,20 @@ impl Capturer {
         self.metrics.capture_pulse.beat();
         encoding::fits(&control, &log).await?;
         prepare_log(&log).await?;
-        let Some((stream, checkpoint)) = self.start_stream(&control, &log, stop).await? else {
+        let Some((stream, checkpoint, timelines)) = self.start_stream(&control, &log, stop).await?
+        else {
             return Ok(Ended::Stopped);
         };
         let publication = &self.source.publication;
         let noted = note_published(&control, &log, publication, &self.capture).await?;
-        let notes = Link::new(&self.log.target, "rowhook notes");
+        let notes = Link::relaxed(&self.log.target, "rowhook notes");
         let histories = KnownHistories::new(noted, notes, publication);
         let writer = Writer::open(log, &checkpoint, &self.log).await?;
         let intake = Intake::new(
             Arc::clone(&self.capture),
             control.clone(),
-            Link::relaxed(&self.log.target, "rowhook keys"),
             &checkpoint,
+            &timelines,
             self.keep,
             histories,
             Arc::clone(&self.handover),
@@ -163,7 +165,7 @@ impl Capturer {
         control: &Connection,
         log: &Connection,
         stop: &CancellationToken,
-    ) -> Result<Option<(Stream, Checkpoint)>> {
+    ) -> Result<Option<(Stream, Checkpoint, Timelines)>> {
         loop {
             let mut session = GatedSession::open(&self.source).await?;
             let system = session.identify().await?;
@@ -173,18 +175,9 @@ impl Capturer {
             let checkpoint = Checkpoint::read(log).await?.ok_or_else(never_set_up)?;
             self.not_fenced(&checkpoint)?;
             belongs(&checkpoint, &self.source)?;
-            let history = match system.timeline == checkpoint.timeline {
-                true => None,
-                false => Some(session.timeline_history(system.timeline).await?),
-            };
+            let timelines = resume::timelines(&mut session, &system, &checkpoint).await?;
             let database = &self.source.target.database;
-            match resume::decide(
-                &checkpoint,
-                &system,
-                slot.as_ref(),
-                database,
-                history.as_deref(),
-            )? {
+            match resume::decide(&checkpoint, &system, slot.as_ref(), database, &timelines)? {
                 Resume::Stream => {
                     // Between the look and the start another instance may have taken the slot: then
                     // the start fails, which is transient, and the next session looks again.
@@ -195,7 +188,7 @@ impl Capturer {
                     failpoint::pass("log.claim")?;
                     let claimed = self.claim(log, system.timeline).await?;
                     failpoint::pass("log.claimed")?;
-                    return Ok(Some((stream, claimed)));
+                    return Ok(Some((stream, claimed, timelines)));
                 }
                 Resume::StandBy { pid } => {
                     drop(session);

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::wal::Lsn;
+use crate::wal::{Lsn, Timelines};
 
 /// Seconds from 1970-01-01 to 2000-01-01, Postgres' epoch, in microseconds.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
@@ -36,27 +36,39 @@ pub fn rfc3339(unix_micros: i64) -> String {
 }
 
 /// Makes the ids of one history of one database. A server that diverged from it (another timeline)
-/// makes others.
+/// makes others; one that goes on behind it gives what came before the same ids.
 #[derive(Debug, Clone)]
 pub struct EventIds {
-    history: Sha256,
+    /// What positions on the current timeline begin with.
+    current: Sha256,
+    /// The same of earlier timelines, oldest first, and where each one ended.
+    ended: Vec<(Lsn, Sha256)>,
 }
 
 impl EventIds {
-    /// The history that a system identifier, a timeline and a database name.
+    /// The history that a system identifier, its timelines and a database name.
     #[must_use]
-    pub fn new(system_identifier: &str, timeline: u32, database: &str) -> Self {
-        let mut history = Sha256::new();
-        for part in [
-            system_identifier.as_bytes(),
-            &timeline.to_be_bytes(),
-            database.as_bytes(),
-        ] {
-            // Lengths keep neighbours apart: ("ab", "c") is not ("a", "bc").
-            history.update(part.len().to_be_bytes());
-            history.update(part);
+    pub fn new(system_identifier: &str, timelines: &Timelines, database: &str) -> Self {
+        let on = |timeline: u32| {
+            let mut history = Sha256::new();
+            for part in [
+                system_identifier.as_bytes(),
+                &timeline.to_be_bytes(),
+                database.as_bytes(),
+            ] {
+                // Lengths keep neighbours apart: ("ab", "c") is not ("a", "bc").
+                history.update(part.len().to_be_bytes());
+                history.update(part);
+            }
+            history
+        };
+        Self {
+            current: on(timelines.current()),
+            ended: timelines
+                .ended()
+                .map(|(end, timeline)| (end, on(timeline)))
+                .collect(),
         }
-        Self { history }
     }
 
     /// The id of the change at a position. UUID version 8 (RFC 9562): the commit time in
@@ -64,7 +76,10 @@ impl EventIds {
     /// of SHA-256.
     #[must_use]
     pub fn id(&self, commit_time: i64, commit_lsn: Lsn, index: u64) -> Uuid {
-        let mut hash = self.history.clone();
+        let earlier = self.ended.iter().find(|(end, _)| commit_lsn < *end);
+        let mut hash = earlier
+            .map_or(&self.current, |(_, history)| history)
+            .clone();
         hash.update(commit_lsn.0.to_be_bytes());
         hash.update(index.to_be_bytes());
         let digest: [u8; 32] = hash.finalize().into();
@@ -81,31 +96,43 @@ impl EventIds {
 mod tests {
     use super::*;
 
+    fn ids(system: &str, timeline: u32, history: &str, database: &str) -> EventIds {
+        EventIds::new(system, &Timelines::read(timeline, history), database)
+    }
+
     #[test]
     fn one_position_of_one_history_has_one_id() {
-        let ids = EventIds::new("7300000000000000001", 1, "shop");
-        let id = ids.id(0, Lsn(0x0150_0000), 3);
+        let first = ids("7300000000000000001", 1, "", "shop");
+        let id = first.id(0, Lsn(0x0150_0000), 3);
         assert_eq!(
             id,
-            EventIds::new("7300000000000000001", 1, "shop").id(0, Lsn(0x0150_0000), 3)
+            ids("7300000000000000001", 1, "", "shop").id(0, Lsn(0x0150_0000), 3)
         );
         assert_eq!(id.to_string(), "00dc6acf-ac00-84d3-8f41-b2bcc89b8caf");
-        assert_ne!(id, ids.id(0, Lsn(0x0150_0000), 4));
-        assert_ne!(id, ids.id(0, Lsn(0x0150_0001), 3));
+        assert_ne!(id, first.id(0, Lsn(0x0150_0000), 4));
+        assert_ne!(id, first.id(0, Lsn(0x0150_0001), 3));
         assert_ne!(
             id,
-            EventIds::new("7300000000000000001", 2, "shop").id(0, Lsn(0x0150_0000), 3)
+            ids("7300000000000000001", 2, "", "shop").id(0, Lsn(0x0150_0000), 3)
         );
         assert_ne!(
             id,
-            EventIds::new("7300000000000000001", 1, "shop2").id(0, Lsn(0x0150_0000), 3)
+            ids("7300000000000000001", 1, "", "shop2").id(0, Lsn(0x0150_0000), 3)
         );
     }
 
     #[test]
     fn later_commits_have_greater_ids() {
-        let ids = EventIds::new("1", 1, "shop");
+        let ids = ids("1", 1, "", "shop");
         assert!(ids.id(1_000, Lsn(9), 9) < ids.id(2_000, Lsn(1), 1));
+    }
+
+    #[test]
+    fn what_came_before_a_promotion_keeps_its_id() {
+        let before = ids("1", 1, "", "shop");
+        let after = ids("1", 2, "1\t0/64\tno recovery target specified\n", "shop");
+        assert_eq!(before.id(0, Lsn(0x63), 0), after.id(0, Lsn(0x63), 0));
+        assert_ne!(before.id(0, Lsn(0x64), 0), after.id(0, Lsn(0x64), 0));
     }
 
     #[test]

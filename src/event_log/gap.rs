@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::checkpoint::{Checkpoint, to_pg};
 use crate::event::EventIds;
 use crate::fault::Result;
-use crate::wal::{Connection, Lsn, Source, System, server_error::sql_fault};
+use crate::wal::{Connection, Lsn, Source, System, Timelines, server_error::sql_fault};
 
 /// Why and from where to where changes may be missing, as the event tells it.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,11 @@ impl Gap<'_> {
             cause,
         } = self;
         let now = Timestamp::now();
-        let ids = EventIds::new(&system.identifier, system.timeline, &source.target.database);
+        let ids = EventIds::new(
+            &system.identifier,
+            &Timelines::read(system.timeline, ""),
+            &source.target.database,
+        );
         let since_2000 = crate::event::postgres_micros(now.as_microsecond());
         let record = json!({
             "slot": source.slot,

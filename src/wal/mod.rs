@@ -12,6 +12,7 @@ pub mod slot;
 mod source;
 mod target;
 mod text;
+mod timelines;
 mod tls;
 mod transport;
 
@@ -21,3 +22,4 @@ pub use session::{DurablePosition, GatedSession, Received, Stream, System};
 pub use source::{Failover, ReplicaIdentity, Source};
 pub use target::{Target, Tls, TlsMode};
 pub use text::readable;
+pub use timelines::Timelines;

@@ -24,7 +24,7 @@ use super::login::log_in;
 use super::publication::quote;
 use super::server_error::{refusal, session_fault, stream_refusal};
 use super::transport::Transport;
-use super::{Lsn, Source};
+use super::{Lsn, Source, Timelines};
 use crate::failpoint;
 use crate::fault::{Fault, Result};
 
@@ -137,11 +137,20 @@ impl GatedSession {
         bounded(&self.source, rows).await
     }
 
-    /// The history file of a timeline, which says where each earlier one ended.
+    /// The timelines up to `current`, the one that the server writes.
     ///
     /// # Errors
     /// By the server's SQLSTATE; transient without an answer in time.
-    pub async fn timeline_history(&mut self, timeline: u32) -> Result<String> {
+    pub async fn timelines(&mut self, current: u32) -> Result<Timelines> {
+        let history = match current {
+            // The first one has no history.
+            1 => String::new(),
+            current => self.timeline_history(current).await?,
+        };
+        Ok(Timelines::read(current, &history))
+    }
+
+    async fn timeline_history(&mut self, timeline: u32) -> Result<String> {
         let rows = self.query(&format!("TIMELINE_HISTORY {timeline}")).await?;
         let content = rows
             .into_iter()

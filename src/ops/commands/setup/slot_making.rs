@@ -2,7 +2,7 @@
 
 use super::print;
 use crate::capture::continuity::Break;
-use crate::capture::resume::{self, Resume};
+use crate::capture::resume::{self, Resume, timelines};
 use crate::event_log::Checkpoint;
 use crate::event_log::gap::{self, Gap};
 use crate::fault::{Fault, Result};
@@ -113,13 +113,9 @@ impl Making<'_> {
         checkpoint: &Checkpoint,
         there: Option<&Slot>,
     ) -> Result<Resume> {
-        let timeline = self.system.timeline;
-        let history = match timeline == checkpoint.timeline {
-            true => None,
-            false => Some(session.timeline_history(timeline).await?),
-        };
+        let timelines = timelines(session, self.system, checkpoint).await?;
         let database = &self.settings.source.target.database;
-        resume::decide(checkpoint, self.system, there, database, history.as_deref())
+        resume::decide(checkpoint, self.system, there, database, &timelines)
     }
 
     /// Makes the slot for a log that exists; gives its position and the gap's event.
