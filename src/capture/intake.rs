@@ -534,7 +534,9 @@ impl Intake {
         let key = key_of(relation, rule, &known, rows);
         let shape = Shape::new(relation, rule, &key, &self.types);
         Ok(match (identity.partitioned, is_gone) {
-            (true, _) => shape.in_partitions(&identity.part_columns),
+            (true, _) => shape
+                .in_partitions(&identity.part_columns)
+                .losing_defaults(&identity.lost_defaults),
             // Nothing says whether it had partitions.
             (false, true) => shape.in_partitions(&key),
             (false, false) => shape,

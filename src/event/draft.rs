@@ -120,7 +120,7 @@ impl Drafter {
         match (row, last) {
             (RowChange::Insert(after), _) => {
                 let keyed = self.key(shape, &after, Before::Absent)?;
-                self.row(shape, &after);
+                self.row(shape, &after, |_, field| field);
                 Ok(self.finish(Action::Created, keyed, false, OldRow::Absent))
             }
             (RowChange::Update { before, after }, Some(last)) if !row.carries_old_row() => {
@@ -180,7 +180,7 @@ impl Drafter {
         let keyed = self.key(shape, after, before)?;
         match before {
             Before::Absent => {
-                self.row(shape, after);
+                self.row(shape, after, |_, field| field);
                 Ok(self.finish(Action::Updated, keyed, false, OldRow::Absent))
             }
             Before::Key(before) => {
@@ -192,8 +192,13 @@ impl Drafter {
             Before::Full(before) => {
                 self.fits(shape, &before)?;
                 self.merged_row(shape, &before, after, |_| true);
-                self.changed_fields(shape, &before, after, |_| true);
-                Ok(self.finish(Action::Updated, keyed, true, OldRow::Full))
+                let complete = self.changed_fields(shape, &before, after, |_| true);
+                let old_row = if complete {
+                    OldRow::Full
+                } else {
+                    OldRow::Partial
+                };
+                Ok(self.finish(Action::Updated, keyed, true, old_row))
             }
         }
     }
@@ -202,8 +207,13 @@ impl Drafter {
         match before {
             Before::Full(row) => {
                 let keyed = self.key(shape, &row, Before::Absent)?;
-                self.row(shape, &row);
-                Ok(self.finish(Action::Deleted, keyed, false, OldRow::Full))
+                self.row(shape, &row, Column::old);
+                let old_row = if self.unknown.is_empty() {
+                    OldRow::Full
+                } else {
+                    OldRow::Partial
+                };
+                Ok(self.finish(Action::Deleted, keyed, false, old_row))
             }
             Before::Key(row) => {
                 // A key that the identity does not carry is not known, and never empty.
@@ -220,10 +230,15 @@ impl Drafter {
     }
 
     /// The whole row; what the stream left out is noted as unknown.
-    fn row(&mut self, shape: &Shape, row: &Tuple<'_>) {
+    fn row<'a>(
+        &mut self,
+        shape: &Shape,
+        row: &Tuple<'a>,
+        read: impl Fn(&Column, Field<'a>) -> Field<'a>,
+    ) {
         self.record.push(b'{');
         for (index, (column, field)) in shape.columns.iter().zip(row.fields()).enumerate() {
-            let as_text = &mut self.as_text;
+            let (as_text, field) = (&mut self.as_text, read(column, field));
             if !write_field(&mut self.record, as_text, (index, column), field)
                 && column.treatment != Treatment::Exclude
             {
@@ -278,14 +293,16 @@ impl Drafter {
         self.record.push(b'}');
     }
 
-    /// Equal texts of one type are equal values, so old and new are compared as bytes.
+    /// Equal texts of one type are equal values, so old and new are compared as bytes. `false` if an
+    /// old value that should be carried is not.
     fn changed_fields(
         &mut self,
         shape: &Shape,
         before: &Tuple<'_>,
         after: &Tuple<'_>,
         carried: impl Fn(&Column) -> bool,
-    ) {
+    ) -> bool {
+        let mut complete = true;
         self.previous.push(b'{');
         for (index, ((column, old), new)) in shape
             .columns
@@ -294,12 +311,15 @@ impl Drafter {
             .zip(after.fields())
             .enumerate()
         {
+            let old = column.old(old);
             if carried(column) && new != Field::Unchanged && new != old {
                 let as_text = &mut self.as_text;
                 write_field(&mut self.previous, as_text, (index, column), old);
+                complete &= old != Field::Unchanged;
             }
         }
         self.previous.push(b'}');
+        complete
     }
 
     /// Writes the resource id; `false` where the table has no key, or the stream does not carry it. A

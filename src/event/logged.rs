@@ -60,7 +60,7 @@ pub enum OldRow {
     Absent,
     /// Its key columns only.
     Key,
-    /// Some of its columns, from its last event in the log.
+    /// Some of its columns.
     Partial,
     /// All of it.
     Full,

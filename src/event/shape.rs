@@ -33,6 +33,8 @@ pub(super) struct Column {
     pub(super) kind: Kind,
     pub(super) treatment: Treatment,
     pub(super) in_identity: bool,
+    /// An old null may stand for a default that the server lost.
+    doubtful: bool,
 }
 
 impl Column {
@@ -40,6 +42,14 @@ impl Column {
     pub(super) fn key(&self) -> &str {
         let quoted = self.label.strip_suffix(b":").unwrap_or(&self.label);
         std::str::from_utf8(quoted).unwrap_or_default()
+    }
+
+    /// What an old row really says of the column.
+    pub(super) fn old<'a>(&self, field: Field<'a>) -> Field<'a> {
+        match field {
+            Field::Null if self.doubtful => Field::Unchanged,
+            field => field,
+        }
     }
 }
 
@@ -68,6 +78,7 @@ impl Shape {
                 kind: types.kind(column.type_oid),
                 treatment: treatment(&column.name, rule),
                 in_identity: column.in_identity,
+                doubtful: false,
                 name: column.name.clone(),
             })
             .collect();
@@ -121,6 +132,16 @@ impl Shape {
             }
             self.sparse = true;
             self.recalls &= self.key_in_identity();
+        }
+        self
+    }
+
+    /// Old rows have null for `columns` where they hold no value of their own, but a default of when the
+    /// column was added (PostgreSQL 14, partitions).
+    #[must_use]
+    pub fn losing_defaults(mut self, columns: &[String]) -> Self {
+        for column in &mut self.columns {
+            column.doubtful = columns.contains(&column.name);
         }
         self
     }

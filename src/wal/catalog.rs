@@ -102,6 +102,8 @@ pub struct RowIdentity {
     pub partitioned: bool,
     /// Columns by which any of the partitions may identify rows.
     pub part_columns: Vec<String>,
+    /// Columns of which the server may send null in place of a default that older rows do not hold.
+    pub lost_defaults: Vec<String>,
 }
 
 /// Asks what identifies the rows of a relation; `None` where it is gone.
@@ -122,6 +124,7 @@ pub async fn row_identity(connection: &Connection, relation: u32) -> Result<Opti
                 .and_then(|xid| u32::try_from(xid).ok()),
             partitioned: row.try_get(2)?,
             part_columns: plain(row.try_get(3)?),
+            lost_defaults: plain(row.try_get(4)?),
         })
     };
     row.map(read)

@@ -416,3 +416,46 @@ async fn a_table_without_a_key_needs_a_rule_for_one() {
     );
     assert_eq!(events[2].previous, json!({"code": "x"}));
 }
+
+/// PostgreSQL 14 sends null for it where a partition's columns stand in another order.
+#[tokio::test]
+async fn a_default_that_older_rows_do_not_hold_is_known_or_unknown_and_never_null() {
+    let captured = Captured::tables(
+        "create table logs (a int, id int, note text, primary key (a, id)) partition by list (a);
+         create table logs_1 (note text, id int not null, a int not null);
+         alter table logs attach partition logs_1 for values in (1)",
+    )
+    .await;
+    captured
+        .execute(
+            "insert into logs values (1, 1, 'x'), (1, 2, 'x');
+             alter table logs add column extra numeric default 1.50",
+        )
+        .await;
+    captured
+        .execute("update logs set extra = 2 where id = 1")
+        .await;
+    captured.execute("delete from logs where id = 2").await;
+    let events = captured.logged(4).await;
+    let version = captured
+        .client
+        .query_one("select current_setting('server_version_num')::int", &[])
+        .await
+        .unwrap();
+    let (updated, deleted) = (&events[2], &events[3]);
+    if version.get::<_, i32>(0) >= 150_000 {
+        assert_eq!(updated.old_row, "full");
+        assert_eq!(updated.previous, json!({"extra": 1.50}));
+        assert_eq!(deleted.record["extra"], json!(1.50));
+    } else {
+        assert_eq!(
+            (updated.old_row.as_str(), &updated.previous),
+            ("partial", &json!({}))
+        );
+        assert_eq!(
+            (deleted.old_row.as_str(), &deleted.unknown[..]),
+            ("partial", &["extra".to_owned()][..])
+        );
+        assert_eq!(deleted.record.get("extra"), None);
+    }
+}
