@@ -1,7 +1,8 @@
 //! Which tables' old rows may be taken from the log, and from where on.
 
-use crate::event::Capture;
-use crate::event_log::history::{self, Histories, History};
+use crate::decode::Relation;
+use crate::event::{Capture, resource_name};
+use crate::event_log::history::{self, Histories, History, Noted};
 use crate::event_log::{Checkpoint, Link};
 use crate::fault::Result;
 use crate::wal::{Connection, publication};
@@ -33,16 +34,29 @@ pub async fn note_published(
         if !recalled(&table.schema, &table.name) {
             continue;
         }
+        let settings = reading(capture, &table.schema, &table.name);
+        let found = publication::fingerprint(source, publication, table.oid, &settings).await?;
         let name = (table.schema, table.name);
-        let membership = publication::membership(source, publication, table.oid).await?;
-        let before = noted.get(&name).copied();
-        let history = History::of(before, membership, checkpoint.next_sequence_id);
-        if let Some(history) = history.filter(|history| before != Some(*history)) {
-            history::note(log, &name.0, &name.1, history).await?;
-            noted.insert(name, history);
+        let before = noted.get(&name);
+        let now = found.map(|found| Noted::of(before, found, checkpoint.next_sequence_id));
+        if let Some(now) = now.filter(|now| before != Some(now)) {
+            history::note(log, &name.0, &name.1, &now).await?;
+            noted.insert(name, now);
         }
     }
     Ok(noted)
+}
+
+/// How the settings have a table named and read.
+fn reading(capture: &Capture, schema: &str, table: &str) -> String {
+    let rule = capture.rule(schema, table);
+    format!(
+        "{} {:?} {:?} {:?}",
+        resource_name(schema, table, rule),
+        rule.map(|rule| &rule.key),
+        rule.map(|rule| &rule.exclude),
+        rule.map(|rule| &rule.redact)
+    )
 }
 
 /// What is noted in the log, kept true as relations appear in the stream.
@@ -67,28 +81,35 @@ impl KnownHistories {
     }
 
     /// The history of a relation whose shape the stream has just brought, and whether it is another
-    /// one than before. The stream brings the shape again whenever the publication's entry has
-    /// changed.
+    /// one than before. The stream brings the shape again whenever the table or the publication's
+    /// entry has changed.
     pub(super) async fn look_up(
         &mut self,
         source: &Connection,
-        relation: u32,
-        (schema, table): (&str, &str),
+        capture: &Capture,
+        relation: &Relation,
         next_sequence_id: i64,
     ) -> Result<(Option<History>, bool)> {
-        let membership = publication::membership(source, &self.publication, relation).await?;
+        let (schema, table) = (relation.schema.as_str(), relation.name.as_str());
+        let settings = reading(capture, schema, table);
+        let found =
+            publication::fingerprint(source, &self.publication, relation.oid, &settings).await?;
+        let Some(found) = found else {
+            return Ok((None, true));
+        };
         let name = (schema.to_owned(), table.to_owned());
-        let before = self.noted.get(&name).copied();
-        if let Some(history) = before.filter(|before| before.membership == membership.entry) {
-            return Ok((Some(history), false));
+        let before = self.noted.get(&name);
+        let now = Noted::of(before, found.clone(), next_sequence_id);
+        if before == Some(&now) {
+            return Ok((Some(now.history), false));
         }
+        let was = before.map(|before| before.history);
         let log = self.log.connection().await?;
         let noted = history::of_table(&log, schema, table).await?;
-        let history = History::of(noted, membership, next_sequence_id);
-        if let Some(history) = history {
-            history::note(&log, schema, table, history).await?;
-            self.noted.insert(name, history);
-        }
-        Ok((history, true))
+        let now = Noted::of(noted.as_ref(), found, next_sequence_id);
+        history::note(&log, schema, table, &now).await?;
+        let history = now.history;
+        self.noted.insert(name, now);
+        Ok((Some(history), was != Some(history)))
     }
 }

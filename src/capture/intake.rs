@@ -183,6 +183,9 @@ impl Intake {
     }
 
     fn begin(&mut self, commit_lsn: Lsn, commit_time: i64, xid: u32) {
+        // Of a chunk that was given up no high watermark comes.
+        self.window
+            .take_if(|window| self.handover.on_offer(&window.chunk).is_none());
         self.running = Some(Running {
             transaction: Transaction {
                 commit_lsn,
@@ -422,7 +425,11 @@ impl Intake {
         let content = String::from_utf8_lossy(content);
         match content.split_once(' ') {
             Some(("low", chunk)) => {
-                if let Some((relation, key)) = self.handover.announced(chunk) {
+                let is_open = self
+                    .window
+                    .as_ref()
+                    .is_some_and(|window| window.chunk == chunk);
+                if !is_open && let Some((relation, key)) = self.handover.on_offer(chunk) {
                     let mut window = Window::new(chunk.to_owned(), relation, key);
                     if let Some(shape) = self.relations.get(&relation) {
                         window.shape(shape);
@@ -433,10 +440,7 @@ impl Intake {
             }
             Some(("high", chunk)) => match self.window.take_if(|window| window.chunk == chunk) {
                 Some(window) => self.snapshot(&window).await,
-                None => {
-                    self.handover.void(chunk);
-                    Ok(())
-                }
+                None => Ok(()),
             },
             _ => Ok(()),
         }
@@ -445,7 +449,7 @@ impl Intake {
     /// Logs the rows of a chunk that have not changed since its low watermark.
     async fn snapshot(&mut self, window: &Window) -> Result<()> {
         let (Some(rows), false) = (self.handover.take(&window.chunk), window.is_spoiled()) else {
-            self.handover.void(&window.chunk);
+            self.handover.spoiled(&window.chunk);
             return Ok(());
         };
         // The types of now, as the rows are of now.
@@ -472,6 +476,7 @@ impl Intake {
         self.batch.progress(Progress {
             backfill: rows.backfill,
             chunk: window.chunk.clone(),
+            after: rows.after,
             last_key: rows.last_key,
             rows: logged,
         });
@@ -483,8 +488,8 @@ impl Intake {
     async fn history(&mut self, relation: &Relation, shape: &Shape) -> Result<Option<History>> {
         let look_up = self.histories.look_up(
             &self.catalogs,
-            relation.oid,
-            (&relation.schema, &relation.name),
+            &self.capture,
+            relation,
             self.batch.next_sequence_id(),
         );
         let (history, is_new) = in_time(CATALOGS, look_up).await?;
@@ -605,7 +610,11 @@ impl Intake {
         };
         let draft = draft.map_err(misfit)?;
         let remembered = match (history, draft.resource_id) {
-            (Some(_), Some(id)) => Some((text(id), draft.live_record().map(text))),
+            (Some(history), Some(id)) => {
+                let trusted = history.covers(transaction.commit_lsn, self.batch.next_sequence_id());
+                let record = draft.live_record().filter(|_| trusted);
+                Some((text(id), record.map(text)))
+            }
             _ => None,
         };
         let Transaction {

@@ -138,7 +138,7 @@ fn obstacle(table: &Table, source: &Source, capture: &Capture) -> Option<(&'stat
 pub fn wants_full(table: &Table, source: &Source, capture: &Capture) -> bool {
     source.replica_identity == ReplicaIdentity::Full
         && table.identity != 'f'
-        && !capture.recalls(&table.schema, &table.name)
+        && !(table.kind == 'r' && capture.recalls(&table.schema, &table.name))
 }
 
 fn distinct_names(tables: &[Table], capture: &Capture) -> Result<()> {
@@ -275,7 +275,7 @@ pub async fn refresh(
         }
     }
     if source.replica_identity == ReplicaIdentity::Full {
-        identify_partitions(connection, &survey, capture, may_touch, &mut refreshed).await?;
+        identify_partitions(connection, &survey, may_touch, &mut refreshed).await?;
     }
     if !refreshed.joined.is_empty() {
         note(connection, log, source, capture).await?;
@@ -324,11 +324,10 @@ async fn join(
 async fn identify_partitions(
     connection: &Connection,
     survey: &Survey,
-    capture: &Capture,
     may_touch: impl Fn(&str) -> bool,
     refreshed: &mut Refreshed,
 ) -> Result<()> {
-    let lacking = publication::lacking_partitions(connection, &survey.roots(capture)).await?;
+    let lacking = publication::lacking_partitions(connection, &survey.roots()).await?;
     for partition in lacking {
         if !may_touch(&partition.label) {
             continue;
@@ -364,10 +363,8 @@ impl Survey {
 
     /// Captured tables whose partitions are to carry whole old rows.
     #[must_use]
-    pub fn roots(&self, capture: &Capture) -> Vec<u32> {
-        let wants_full =
-            |table: &&Table| table.kind == 'p' && !capture.recalls(&table.schema, &table.name);
-        let roots = self.captured.iter().filter(wants_full);
+    pub fn roots(&self) -> Vec<u32> {
+        let roots = self.captured.iter().filter(|table| table.kind == 'p');
         roots.map(|table| table.oid).collect()
     }
 }

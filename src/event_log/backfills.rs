@@ -2,7 +2,7 @@
 
 use tokio_postgres::Row;
 
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::wal::{Connection, server_error::sql_fault};
 
 /// How far a backfill is.
@@ -65,6 +65,8 @@ pub struct Backfill {
     pub chunk_rows: i32,
     /// Bound on its speed.
     pub rows_per_second: Option<i32>,
+    /// The table and the primary key that it goes along.
+    pub walks: Option<String>,
     /// Every row up to this primary key is in the log; `None` before the first one.
     pub last_key: Option<Vec<String>>,
     /// Events that it has logged.
@@ -90,6 +92,8 @@ pub struct Progress {
     pub backfill: i64,
     /// Which chunk of it.
     pub chunk: String,
+    /// The key that the chunk was read behind.
+    pub after: Option<Vec<String>>,
     /// The last row's primary key.
     pub last_key: Vec<String>,
     /// Events that were logged; rows that changed meanwhile are none.
@@ -112,7 +116,7 @@ pub struct Request {
 }
 
 const COLUMNS: &str = "backfill_id, table_schema, table_name, state, chunk_rows, rows_per_second, last_key, \
-     rows_logged, rows_expected, reason";
+     rows_logged, rows_expected, reason, walks";
 
 const CANNOT_READ: &str = "cannot read the backfills";
 
@@ -190,10 +194,15 @@ pub async fn next(connection: &Connection) -> Result<Option<Backfill>> {
 ///
 /// # Errors
 /// By the server's SQLSTATE.
-pub async fn begin(connection: &Connection, id: i64, rows_expected: Option<i64>) -> Result<()> {
+pub async fn begin(
+    connection: &Connection,
+    id: i64,
+    rows_expected: Option<i64>,
+    walks: &str,
+) -> Result<()> {
     let sql = "update rowhook.backfills set state = 'running', reason = null, updated_at = now(), \
-               rows_expected = $2 where backfill_id = $1 and state = 'waiting'";
-    note(connection, sql, &[&id, &rows_expected]).await?;
+               rows_expected = $2, walks = $3 where backfill_id = $1 and state = 'waiting'";
+    note(connection, sql, &[&id, &rows_expected, &walks]).await?;
     Ok(())
 }
 
@@ -224,19 +233,31 @@ pub async fn end(
 }
 
 /// Adds what a chunk brought; goes with the chunk's events in one transaction.
-pub(super) async fn advance(
-    connection: &Connection,
-    progress: &Progress,
-) -> Result<(), tokio_postgres::Error> {
+/// Not where it went on meanwhile, by another chunk or a new request: then the chunk is no part of it.
+///
+/// # Errors
+/// Transient in that case; else by the server's SQLSTATE.
+pub(super) async fn advance(connection: &Connection, progress: &Progress) -> Result<()> {
     let sql = "update rowhook.backfills set last_key = $2, rows_logged = rows_logged + $3, reason = null, \
-               updated_at = now() where backfill_id = $1";
-    connection
+               updated_at = now() where backfill_id = $1 and last_key is not distinct from $4";
+    let advanced = connection
         .execute(
             sql,
-            &[&progress.backfill, &progress.last_key, &progress.rows],
+            &[
+                &progress.backfill,
+                &progress.last_key,
+                &progress.rows,
+                &progress.after,
+            ],
         )
         .await
-        .map(|_| ())
+        .map_err(|error| sql_fault("cannot note a backfill's progress", error))?;
+    if advanced == 0 {
+        return Err(Fault::transient(
+            "a backfill was asked for anew while a chunk of it was on its way",
+        ));
+    }
+    Ok(())
 }
 
 async fn note(
@@ -263,5 +284,6 @@ fn read(row: &Row) -> Result<Backfill, tokio_postgres::Error> {
         rows_logged: row.try_get(7)?,
         rows_expected: row.try_get(8)?,
         reason: row.try_get(9)?,
+        walks: row.try_get(10)?,
     })
 }

@@ -12,7 +12,7 @@ use tokio_postgres::types::{PgLsn, ToSql};
 use super::checkpoint::{from_pg, to_pg};
 use super::read::JsonText;
 use crate::fault::Result;
-use crate::wal::{Connection, Lsn, publication::Membership, server_error::sql_fault};
+use crate::wal::{Connection, Lsn, publication::Fingerprint, server_error::sql_fault};
 
 /// Bytes of records that one answer brings, roughly.
 const ANSWER_BYTES: usize = 4 << 20;
@@ -20,16 +20,23 @@ const ANSWER_BYTES: usize = 4 << 20;
 /// From where on the log has every change of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct History {
-    /// The publication's entry that this holds for.
-    pub membership: u32,
     /// First sequence id.
     pub since: i64,
     /// First position of a commit record.
     pub trusted_from: Lsn,
 }
 
+/// A history, and what it holds for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    fingerprint: i64,
+    columns: Vec<String>,
+    /// From where on.
+    pub history: History,
+}
+
 /// Histories by schema and table.
-pub type Histories = HashMap<(String, String), History>;
+pub type Histories = HashMap<(String, String), Noted>;
 
 /// A row whose last event is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,20 +53,39 @@ pub struct LastEvent {
     pub history: History,
 }
 
-impl History {
-    /// The history of a table that is published by `membership`: what is noted, if that was the same
-    /// entry; else one that begins here, because changes before that entry was made were not
-    /// published. `None` for an entry that could be replaced without anyone noticing.
+impl Noted {
+    /// The history of a table with this fingerprint: the one `before`, if nothing but new columns have
+    /// come since; else one that begins here, because what came before may not have been published, or
+    /// meant something else.
     #[must_use]
-    pub fn of(noted: Option<Self>, membership: Membership, next_sequence_id: i64) -> Option<Self> {
-        let noted = noted.filter(|noted| noted.membership == membership.entry);
-        (membership.entry != 0).then(|| {
-            noted.unwrap_or(Self {
-                membership: membership.entry,
+    pub fn of(before: Option<&Self>, found: Fingerprint, next_sequence_id: i64) -> Self {
+        let goes_on = |before: &&Self| {
+            before.fingerprint == found.mark
+                && before
+                    .columns
+                    .iter()
+                    .all(|column| found.columns.contains(column))
+        };
+        let history = match before.filter(goes_on) {
+            Some(before) => before.history,
+            None => History {
                 since: next_sequence_id,
-                trusted_from: membership.wal_end,
-            })
-        })
+                trusted_from: found.wal_end,
+            },
+        };
+        Self {
+            fingerprint: found.mark,
+            columns: found.columns,
+            history,
+        }
+    }
+}
+
+impl History {
+    /// Whether it covers an event.
+    #[must_use]
+    pub fn covers(&self, commit_lsn: Lsn, sequence_id: i64) -> bool {
+        commit_lsn >= self.trusted_from && sequence_id >= self.since
     }
 }
 
@@ -94,11 +120,7 @@ pub async fn load(
 ///
 /// # Errors
 /// By the server's SQLSTATE.
-pub async fn of_table(
-    connection: &Connection,
-    schema: &str,
-    table: &str,
-) -> Result<Option<History>> {
+pub async fn of_table(connection: &Connection, schema: &str, table: &str) -> Result<Option<Noted>> {
     let fault = |error| sql_fault(CANNOT_READ, error);
     let sql = format!(
         "select {COLUMNS} from rowhook.histories where table_schema = $1 and table_name = $2"
@@ -113,39 +135,38 @@ pub async fn of_table(
 
 const CANNOT_READ: &str = "cannot read from where on tables are in the log";
 
-const COLUMNS: &str = "table_schema, table_name, membership, since, trusted_from";
+const COLUMNS: &str = "table_schema, table_name, fingerprint, columns, since, trusted_from";
 
-fn read_row(row: &Row) -> Result<((String, String), History), tokio_postgres::Error> {
-    let history = History {
-        membership: row.try_get(2)?,
-        since: row.try_get(3)?,
-        trusted_from: from_pg(row.try_get(4)?),
+fn read_row(row: &Row) -> Result<((String, String), Noted), tokio_postgres::Error> {
+    let noted = Noted {
+        fingerprint: row.try_get(2)?,
+        columns: row.try_get(3)?,
+        history: History {
+            since: row.try_get(4)?,
+            trusted_from: from_pg(row.try_get(5)?),
+        },
     };
-    Ok(((row.try_get(0)?, row.try_get(1)?), history))
+    Ok(((row.try_get(0)?, row.try_get(1)?), noted))
 }
 
 /// Notes the history of a table.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
-pub async fn note(
-    connection: &Connection,
-    schema: &str,
-    table: &str,
-    history: History,
-) -> Result<()> {
+pub async fn note(connection: &Connection, schema: &str, table: &str, noted: &Noted) -> Result<()> {
     connection
         .execute(
-            "insert into rowhook.histories (table_schema, table_name, membership, since, trusted_from) \
-             values ($1, $2, $3, $4, $5) \
+            "insert into rowhook.histories (table_schema, table_name, fingerprint, columns, since, trusted_from) \
+             values ($1, $2, $3, $4, $5, $6) \
              on conflict (table_schema, table_name) do update \
-               set membership = excluded.membership, since = excluded.since, trusted_from = excluded.trusted_from",
+               set fingerprint = excluded.fingerprint, columns = excluded.columns, since = excluded.since, trusted_from = excluded.trusted_from",
             &[
                 &schema,
                 &table,
-                &history.membership,
-                &history.since,
-                &to_pg(history.trusted_from),
+                &noted.fingerprint,
+                &noted.columns,
+                &noted.history.since,
+                &to_pg(noted.history.trusted_from),
             ],
         )
         .await

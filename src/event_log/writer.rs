@@ -200,9 +200,7 @@ impl Writer {
                 .map_err(fault)?;
         }
         for progress in progress {
-            backfills::advance(&self.connection, progress)
-                .await
-                .map_err(fault)?;
+            backfills::advance(&self.connection, progress).await?;
         }
         self.begin_copy().await
     }

@@ -162,43 +162,43 @@ pub async fn look_up(connection: &Connection, name: &str) -> Result<Option<Publi
         .map_err(|error| sql_fault(what(), error))
 }
 
-/// How a relation is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Membership {
-    /// Object id of the publication's entry; 0 where it has none of its own.
-    pub entry: u32,
+/// Marks everything that, changed, would make an earlier event of a row another row or another value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Of the publication's entry, the table, its primary key, and what the settings say of it.
+    pub mark: i64,
+    /// Of each column.
+    pub columns: Vec<String>,
     /// Where the source's WAL ended when this was read.
     pub wal_end: Lsn,
 }
 
-/// Reads how a relation is published now.
+/// Reads the fingerprint of a relation, which rowhook names and reads as `settings` says; `None` where
+/// changes could be missed without a trace: rows in partitions, a row filter, a publication by schema.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
-pub async fn membership(
+pub async fn fingerprint(
     connection: &Connection,
     publication: &str,
     relation: u32,
-) -> Result<Membership> {
+    settings: &str,
+) -> Result<Option<Fingerprint>> {
     let fault = |error| sql_fault(format!("cannot read publication \"{publication}\""), error);
     let row = connection
         .query_opt(
-            include_str!("../../sql/publication_membership.sql"),
-            &[&publication, &relation],
+            include_str!("../../sql/history_fingerprint.sql"),
+            &[&publication, &relation, &settings],
         )
         .await
         .map_err(fault)?;
-    let Some(row) = row else {
-        return Ok(Membership {
-            entry: 0,
-            wal_end: Lsn::INVALID,
-        });
-    };
-    let wal_end: PgLsn = row.try_get(1).map_err(fault)?;
-    Ok(Membership {
-        entry: row.try_get(0).map_err(fault)?,
+    let Some(row) = row else { return Ok(None) };
+    let wal_end: PgLsn = row.try_get(2).map_err(fault)?;
+    Ok(Some(Fingerprint {
+        mark: row.try_get(0).map_err(fault)?,
+        columns: row.try_get(1).map_err(fault)?,
         wal_end: Lsn(u64::from(wal_end)),
-    })
+    }))
 }
 
 /// The statement that creates the publication over `tables`. Changes of partitions come as their

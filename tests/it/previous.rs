@@ -254,3 +254,114 @@ async fn a_key_that_the_stream_does_not_carry_is_told_by_check() {
     let events = crate::logged::events(&client).await;
     assert_eq!(events[1].old_row, "absent");
 }
+
+/// Changes of the table, or of its settings, after which an earlier event does not tell the old row.
+#[tokio::test]
+async fn an_event_from_before_a_change_of_the_table_does_not_tell_the_old_row() {
+    for change in [
+        "alter table documents alter body type varchar using 'NEW' || substr(body, 4)",
+        "alter table documents alter likes type bigint using likes * 100",
+        "alter table documents drop column likes; alter table documents add column likes int default 9",
+        "alter table documents rename title to t; alter table documents rename body to title;
+         alter table documents rename t to body",
+        "alter table documents drop constraint documents_pkey; alter table documents add primary key (part)",
+        "alter table documents drop constraint documents_pkey; alter table documents add primary key (part, id)",
+        "alter table documents rename to elsewhere; update elsewhere set likes = 70;
+         alter table elsewhere rename to documents",
+    ] {
+        let captured = Captured::with(DOCUMENTS, |rowhook| {
+            recalled(rowhook).set("capture.tables", vec!["public.documents"])
+        })
+        .await;
+        captured
+            .execute("insert into documents values (1, 'p', 'one', repeat('OLD', 2000), 5)")
+            .await;
+        captured.logged(1).await;
+        captured.execute(change).await;
+        captured
+            .execute("update documents set part = part where id = 1")
+            .await;
+        let event = captured.logged(2).await.remove(1);
+        assert_ne!(event.old_row, "full", "{change}: {event:?}");
+        let row: serde_json::Value = captured
+            .client
+            .query_one("select to_jsonb(d) from documents d", &[])
+            .await
+            .unwrap()
+            .get(0);
+        for (name, value) in event.record.as_object().unwrap() {
+            assert_eq!(*value, row[name], "{change}: {name}");
+        }
+        assert!(
+            event.previous.as_object().is_none() || event.previous == json!({}),
+            "{change}: {event:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_event_from_before_a_change_of_the_settings_does_not_tell_the_old_row() {
+    let mut captured = Captured::with(DOCUMENTS, recalled).await;
+    captured
+        .execute("insert into documents values (1, 'p', 'secret', repeat('secret', 1000), 5)")
+        .await;
+    captured.logged(1).await;
+    captured.daemon.stop().await;
+    let mut resource = from_log("public.documents");
+    let masked: Table = ["title", "body"]
+        .map(|column| (column.to_owned(), "mask".into()))
+        .into_iter()
+        .collect();
+    resource.insert("redact".into(), masked.into());
+    captured.rowhook = Rowhook::new(&captured.database).resource(resource);
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    captured
+        .execute("update documents set likes = 6 where id = 1")
+        .await;
+    let event = captured.logged(2).await.remove(1);
+    assert!(!format!("{event:?}").contains("secret"), "{event:?}");
+    assert_eq!(event.old_row, "absent");
+}
+
+#[tokio::test]
+async fn what_was_remembered_before_an_accepted_gap_does_not_tell_the_old_row() {
+    let mut captured = Captured::with(DOCUMENTS, recalled).await;
+    let publication = captured.database.publication();
+    captured
+        .execute("insert into documents values (1, 'p', 'one', 'b', 5)")
+        .await;
+    captured.logged(1).await;
+    captured.daemon.stop().await;
+    captured.execute("update documents set title = 'two'").await;
+    captured
+        .execute(&format!(
+            "alter publication {publication} drop table documents"
+        ))
+        .await;
+    captured
+        .execute("update documents set title = 'unseen'")
+        .await;
+    captured.rowhook.succeed(&["setup", "--accept-gap"]).await;
+    captured
+        .execute("update documents set title = 'three'")
+        .await;
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    captured
+        .execute("update documents set title = 'four'")
+        .await;
+    wait_for(&captured.client, "the last event", async || {
+        let events = crate::logged::events(&captured.client).await;
+        events.last().unwrap().record["title"] == "four"
+    })
+    .await;
+    let events = crate::logged::events(&captured.client).await;
+    let told = |title: &str| {
+        let event = events.iter().find(|event| event.record["title"] == title);
+        event.map(|event| (event.old_row.clone(), event.previous.clone()))
+    };
+    assert_eq!(told("three"), Some(("absent".to_owned(), json!(null))));
+    assert_eq!(
+        told("four"),
+        Some(("full".to_owned(), json!({"title": "three"})))
+    );
+}

@@ -11,6 +11,8 @@ use crate::decode::Relation;
 #[derive(Debug)]
 pub(in crate::capture) struct Rows {
     pub(in crate::capture) backfill: i64,
+    /// The key that they were read behind.
+    pub(in crate::capture) after: Option<Vec<String>>,
     /// The table as it was when the rows were read.
     pub(in crate::capture) relation: Relation,
     /// Names of the primary key's columns.
@@ -26,7 +28,9 @@ pub(in crate::capture) struct Rows {
 pub(super) enum Outcome {
     /// It is in the log.
     Logged,
-    /// It has to be read again, from where the log says.
+    /// Too much changed meanwhile: it has to be read again.
+    Spoiled,
+    /// Its session has ended: it has to be read again, from where the log says.
     Void,
 }
 
@@ -106,6 +110,11 @@ impl Handover {
         self.settled.borrow().session
     }
 
+    /// Takes an offer back: its high watermark will not come.
+    pub(super) fn revoke(&self) {
+        *self.offered() = None;
+    }
+
     /// A session begins: what an earlier one had of a chunk is lost.
     pub(in crate::capture) fn session_began(&self) {
         *self.offered() = None;
@@ -115,8 +124,9 @@ impl Handover {
         });
     }
 
-    /// The relation and the primary key of a chunk that was announced in this session.
-    pub(in crate::capture) fn announced(&self, chunk: &str) -> Option<(u32, Vec<String>)> {
+    /// The relation and the primary key of a chunk that is on offer. Anybody may write messages like
+    /// ours: others mean nothing.
+    pub(in crate::capture) fn on_offer(&self, chunk: &str) -> Option<(u32, Vec<String>)> {
         let offered = self.offered();
         let offered = offered.as_ref().filter(|offered| offered.chunk == chunk)?;
         Some((offered.relation, offered.key.clone()))
@@ -125,8 +135,8 @@ impl Handover {
     /// Takes a chunk's rows.
     pub(in crate::capture) fn take(&self, chunk: &str) -> Option<Rows> {
         let mut offered = self.offered();
-        let taken = offered.take_if(|offered| offered.chunk == chunk)?;
-        taken.rows
+        let offered = offered.as_mut().filter(|offered| offered.chunk == chunk)?;
+        offered.rows.take()
     }
 
     /// The chunk is durable in the log.
@@ -134,13 +144,17 @@ impl Handover {
         self.settle(chunk, Outcome::Logged);
     }
 
-    /// The chunk has to be read again.
-    pub(in crate::capture) fn void(&self, chunk: &str) {
-        self.settle(chunk, Outcome::Void);
+    /// The table changed in a way that cannot be told row by row: the chunk has to be read again.
+    pub(in crate::capture) fn spoiled(&self, chunk: &str) {
+        self.settle(chunk, Outcome::Spoiled);
     }
 
+    /// Ends an offer, once.
     fn settle(&self, chunk: &str, outcome: Outcome) {
-        self.settled
-            .send_modify(|settled| settled.chunk = Some((chunk.to_owned(), outcome)));
+        let mut offered = self.offered();
+        if offered.take_if(|offered| offered.chunk == chunk).is_some() {
+            self.settled
+                .send_modify(|settled| settled.chunk = Some((chunk.to_owned(), outcome)));
+        }
     }
 }

@@ -42,7 +42,7 @@ const WRITERS_INTERVAL: Duration = Duration::from_millis(20);
 const TELL_AFTER: Duration = Duration::from_secs(3);
 
 /// Rows of the first chunk: how large rows are is not known yet.
-const FIRST_ROWS: u32 = 100;
+const FIRST_ROWS: usize = 100;
 
 /// Bytes of a chunk: below, the next one is larger; above, smaller.
 const FEW_BYTES: usize = 1 << 20;
@@ -74,11 +74,18 @@ enum Next {
 struct Work {
     source: Link,
     log: Link,
-    epoch: i64,
-    /// Chunks that were tried: each one gets a name of its own.
-    chunks: u64,
-    rows: u32,
+    rows: usize,
+    /// Faults of the source, which answered all the while, since the last chunk that was logged.
+    refusals: u32,
+    /// Chunks that were spoiled since then.
+    spoiled: u32,
 }
+
+/// A source that refuses a chunk so often will go on to.
+const MOST_REFUSALS: u32 = 10;
+
+/// A table of which so many chunks in a row are spoiled is too busy to be told row by row.
+const MOST_SPOILED: u32 = 100;
 
 impl Backfiller {
     /// Runs until asked to stop.
@@ -89,15 +96,11 @@ impl Backfiller {
         let mut work = Work {
             source: Link::new(&self.source.target, "rowhook backfill"),
             log: Link::new(&self.log, "rowhook backfill"),
-            epoch: 0,
-            chunks: 0,
             rows: FIRST_ROWS,
+            refusals: 0,
+            spoiled: 0,
         };
-        loop {
-            let Some(epoch) = self.streaming(&stop).await else {
-                return Ok(());
-            };
-            work.epoch = epoch;
+        while self.streaming(&stop).await {
             let step = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 step = self.step(&mut work) => step,
@@ -115,18 +118,15 @@ impl Backfiller {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        Ok(())
     }
 
-    /// Waits until this instance streams; gives the epoch, or `None` if asked to stop.
-    async fn streaming(&mut self, stop: &CancellationToken) -> Option<i64> {
+    /// Waits until this instance streams; `false` if asked to stop.
+    async fn streaming(&mut self, stop: &CancellationToken) -> bool {
         let streams = |standing: &Standing| matches!(standing, Standing::Streaming { .. });
-        let standing = tokio::select! {
-            () = stop.cancelled() => return None,
-            standing = self.standing.wait_for(streams) => standing.ok()?,
-        };
-        match *standing {
-            Standing::Streaming { epoch } => Some(epoch),
-            _ => None,
+        tokio::select! {
+            () = stop.cancelled() => false,
+            standing = self.standing.wait_for(streams) => standing.is_ok(),
         }
     }
 
@@ -138,20 +138,24 @@ impl Backfiller {
         };
         let began = Instant::now();
         let logged_before = backfill.rows_logged;
-        match self.chunk(work, &log, &backfill).await {
+        let done = self.chunk(work, &log, &backfill).await;
+        // Nothing more comes of a chunk that is still on offer.
+        self.handover.revoke();
+        match done {
             Ok(Next::Chunk) => {
                 self.throttle(&log, &backfill, logged_before, began).await?;
             }
             Ok(Next::End) => {
-                work.rows = FIRST_ROWS;
+                work.begin_anew();
                 tracing::info!(table = %backfill.label(), rows = backfill.rows_logged, "backfill done");
                 backfills::end(&log, backfill.id, State::Done, None).await?;
             }
-            Err(fault) if fault.kind() == Kind::Transient => {
+            Err(fault) if fault.kind() == Kind::Transient && !work.is_refused().await => {
                 backfills::wait(&log, backfill.id, Some(&fault.cause())).await?;
                 return Err(fault);
             }
             Err(fault) => {
+                work.begin_anew();
                 tracing::error!(table = %backfill.label(), error = %fault.cause(), "backfill failed");
                 let reason = fault.to_string();
                 backfills::end(&log, backfill.id, State::Failed, Some(&reason)).await?;
@@ -163,13 +167,16 @@ impl Backfiller {
     async fn chunk(&self, work: &mut Work, log: &Connection, backfill: &Backfill) -> Result<Next> {
         let connection = work.source.connection().await?;
         let table = self.table(&connection, backfill).await?;
+        if backfill.last_key.is_some() {
+            walks_as_before(backfill, &table)?;
+        }
         if backfill.state == State::Waiting {
             tracing::info!(table = %backfill.label(), rows_expected = table.rows_expected, "backfill begins");
-            backfills::begin(log, backfill.id, table.rows_expected).await?;
+            backfills::begin(log, backfill.id, table.rows_expected, &table.walks()).await?;
         }
         let session = self.handover.session();
-        work.chunks += 1;
-        let chunk = format!("{} {} {}", work.epoch, backfill.id, work.chunks);
+        // Anybody may write messages into the WAL; nobody else knows this name.
+        let chunk = format!("{:032x}", rand::random::<u128>());
         self.handover.offer(&chunk, table.relation.oid, &table.key);
         source::mark(&connection, "low", &chunk).await?;
         if !visible(&connection, log, backfill, table.relation.oid).await? {
@@ -179,8 +186,8 @@ impl Backfiller {
         let bounds = bounds
             .into_iter()
             .flatten()
-            .map(|rows| u32::try_from(rows).unwrap_or(1));
-        let limit = bounds.fold(work.rows, u32::min);
+            .map(|rows| usize::try_from(rows).unwrap_or(1));
+        let limit = bounds.fold(work.rows, usize::min);
         let read = self
             .read(&connection, backfill, &table, &chunk, limit)
             .await;
@@ -190,11 +197,19 @@ impl Backfiller {
         let Some(bytes) = read? else {
             return Ok(Next::End);
         };
-        work.rows = match self.handover.outcome(&chunk, session).await {
-            Outcome::Logged => next_rows(limit, bytes),
-            // A smaller one is more likely to see no change that spoils it.
-            Outcome::Void => (limit / 4).max(1),
-        };
+        match self.handover.outcome(&chunk, session).await {
+            Outcome::Logged => {
+                work.rows = next_rows(limit, bytes);
+                (work.refusals, work.spoiled) = (0, 0);
+            }
+            Outcome::Spoiled => {
+                // A smaller one is more likely to see no change that spoils it.
+                work.rows = (limit / 4).max(1);
+                work.spoiled += 1;
+                return work.still_spoils(&table);
+            }
+            Outcome::Void => {}
+        }
         Ok(Next::Chunk)
     }
 
@@ -209,6 +224,14 @@ impl Backfiller {
             Fault::permanent(format!("table {} does not exist", backfill.label()))
                 .next_step("name it as schema.table")
         })?;
+        if table.filtered {
+            return Err(Fault::permanent(format!(
+                "the publication has a row filter or a column list for {}, so the stream does not carry what a \
+                 backfill would read",
+                backfill.label()
+            ))
+            .next_step("publish the whole table; `rowhook check` prints how"));
+        }
         if !self.capture.includes(schema, name) || !table.published {
             return Err(Fault::permanent(format!(
                 "table {} is not captured, so its events could not be consistent with the stream",
@@ -236,22 +259,17 @@ impl Backfiller {
         backfill: &Backfill,
         table: &Table,
         chunk: &str,
-        limit: u32,
+        limit: usize,
     ) -> Result<Option<usize>> {
         source::begin(connection).await?;
         source::lock(connection, table).await?;
         let (schema, name) = (&backfill.schema, &backfill.table);
         let now = source::describe(connection, &self.source.publication, schema, name).await?;
-        let same = |now: &Table| now.relation.oid == table.relation.oid && now.key == table.key;
-        let Some(now) = now.filter(same) else {
-            return Err(Fault::permanent(format!(
-                "table {} was replaced by another one, or got another primary key, during its backfill",
-                backfill.label()
-            ))
-            .next_step("ask for it again with --from-start"));
+        let Some(now) = now.filter(|now| now.walks() == table.walks()) else {
+            return Err(replaced(backfill));
         };
         let after = backfill.last_key.as_deref();
-        let rows = source::read(connection, backfill.id, &now, after, limit).await?;
+        let rows = source::read(connection, backfill.id, &now, after, limit, MANY_BYTES).await?;
         let Some((rows, bytes)) = rows else {
             source::rollback(connection).await;
             return Ok(None);
@@ -317,8 +335,55 @@ async fn visible(
     Ok(true)
 }
 
+impl Work {
+    fn begin_anew(&mut self) {
+        self.rows = FIRST_ROWS;
+        (self.refusals, self.spoiled) = (0, 0);
+    }
+
+    /// Counts a fault of a source that is there; `true` if it will not take the chunk.
+    async fn is_refused(&mut self) -> bool {
+        let is_there = self
+            .source
+            .connection()
+            .await
+            .is_ok_and(|connection| !connection.is_ended());
+        self.refusals += u32::from(is_there);
+        self.refusals >= MOST_REFUSALS
+    }
+
+    fn still_spoils(&self, table: &Table) -> Result<Next> {
+        if self.spoiled < MOST_SPOILED {
+            return Ok(Next::Chunk);
+        }
+        Err(Fault::permanent(format!(
+            "{MOST_SPOILED} chunks of {} in a row saw changes of which the stream does not say which rows they are of",
+            table.label()
+        ))
+        .next_step(
+            "try when it is less busy, or make its replica identity the primary key or full",
+        ))
+    }
+}
+
+/// A key means nothing in another table, or under another primary key.
+fn walks_as_before(backfill: &Backfill, table: &Table) -> Result<()> {
+    if backfill.walks.as_deref() == Some(&table.walks()) {
+        return Ok(());
+    }
+    Err(replaced(backfill))
+}
+
+fn replaced(backfill: &Backfill) -> Fault {
+    Fault::permanent(format!(
+        "table {} was replaced by another one, or got another primary key, during its backfill",
+        backfill.label()
+    ))
+    .next_step("ask for it again with --from-start")
+}
+
 /// How many rows the next chunk may have, given what the last one brought.
-fn next_rows(rows: u32, bytes: usize) -> u32 {
+fn next_rows(rows: usize, bytes: usize) -> usize {
     match bytes {
         bytes if bytes < FEW_BYTES => rows.saturating_mul(4).min(1_000_000),
         bytes if bytes > MANY_BYTES => (rows / 4).max(1),

@@ -28,11 +28,25 @@ pub(super) struct Table {
     operator_schemas: Vec<String>,
     pub(super) rows_expected: Option<i64>,
     pub(super) published: bool,
+    /// Whether the publication leaves out rows or columns.
+    pub(super) filtered: bool,
 }
+
+/// Rows that are read by one statement.
+const STEP: usize = 64;
 
 impl Table {
     pub(super) fn label(&self) -> String {
         format!("{}.{}", self.relation.schema, self.relation.name)
+    }
+
+    /// What a key of a row means: the table, and what orders it.
+    pub(super) fn walks(&self) -> String {
+        let columns = self.key.iter().zip(&self.key_types);
+        let columns: Vec<String> = columns
+            .map(|(name, kind)| format!("{name} {kind}"))
+            .collect();
+        format!("{} ({})", self.relation.oid, columns.join(", "))
     }
 
     fn quoted(&self) -> String {
@@ -45,7 +59,7 @@ impl Table {
 
     /// The rows behind a key, in the key's order. Children of an inheritance tree are tables of
     /// their own; partitions are not.
-    fn select(&self, after: Option<&[String]>, limit: u32) -> String {
+    fn select(&self, after: Option<&[String]>, limit: usize) -> String {
         let names = |names: &mut dyn Iterator<Item = &String>| {
             names.map(|name| quote(name)).collect::<Vec<_>>().join(", ")
         };
@@ -80,7 +94,8 @@ pub(super) async fn begin(connection: &Connection) -> Result<()> {
 /// Keeps the table's definition as it is until the transaction ends. Comes before the snapshot: a
 /// TRUNCATE or a rewrite in between would make the table look empty.
 pub(super) async fn lock(connection: &Connection, table: &Table) -> Result<()> {
-    let sql = format!("lock table only {} in access share mode", table.quoted());
+    let only = if table.partitioned { "" } else { "only " };
+    let sql = format!("lock table {only}{} in access share mode", table.quoted());
     connection
         .batch_execute(&sql)
         .await
@@ -137,6 +152,7 @@ pub(super) async fn describe(
         operator_schemas: row.try_get(7).map_err(fault)?,
         rows_expected: row.try_get(8).map_err(fault)?,
         published: row.try_get(9).map_err(fault)?,
+        filtered: row.try_get(10).map_err(fault)?,
     }))
 }
 
@@ -175,13 +191,15 @@ pub(super) async fn mark(connection: &Connection, mark: &str, chunk: &str) -> Re
     Ok(())
 }
 
-/// Reads the rows behind a key, as inserts of the stream. Also tells the bytes that came.
+/// Reads the rows behind a key, as inserts of the stream: so many at the most, and no more once there
+/// are `most_bytes` of them. Also tells the bytes that came.
 pub(super) async fn read(
     connection: &Connection,
     backfill: i64,
     table: &Table,
     after: Option<&[String]>,
-    limit: u32,
+    limit: usize,
+    most_bytes: usize,
 ) -> Result<Option<(Rows, usize)>> {
     let fault = |error| sql_fault(format!("cannot read {}", table.label()), error);
     // Operators of types that an extension brought are found by their schema alone.
@@ -193,28 +211,40 @@ pub(super) async fn read(
             .join(", ")
     );
     connection.batch_execute(&path).await.map_err(fault)?;
-    let copy = format!("copy ({}) to stdout", table.select(after, limit));
-    let mut lines = pin!(connection.copy_out(&copy).await.map_err(fault)?);
     let (mut messages, mut bytes) = (Vec::new(), 0);
-    let mut last = None;
-    while let Some(line) = lines.try_next().await.map_err(fault)? {
-        bytes += line.len();
-        let fields = fields(&line);
-        messages.push(insert(table.relation.oid, &fields));
-        last = Some(fields);
+    let mut last_key = None;
+    // In steps: a statement that was begun sends all of its rows.
+    while messages.len() < limit && bytes < most_bytes {
+        let step = STEP.min(limit - messages.len());
+        let from = last_key.as_deref().or(after);
+        let copy = format!("copy ({}) to stdout", table.select(from, step));
+        let mut lines = pin!(connection.copy_out(&copy).await.map_err(fault)?);
+        let (mut last, before) = (None, messages.len());
+        while let Some(line) = lines.try_next().await.map_err(fault)? {
+            bytes += line.len();
+            let fields = fields(&line);
+            messages.push(insert(table.relation.oid, &fields));
+            last = Some(fields);
+        }
+        if let Some(last) = last {
+            last_key = Some(key_values(table, &last)?);
+        }
+        if messages.len() - before < step {
+            break;
+        }
     }
-    let Some(last) = last else { return Ok(None) };
-    let last_key = key_values(table, &last)?;
-    Ok(Some((
-        Rows {
-            backfill,
-            relation: table.relation.clone(),
-            key: table.key.clone(),
-            messages,
-            last_key,
-        },
-        bytes,
-    )))
+    let Some(last_key) = last_key else {
+        return Ok(None);
+    };
+    let rows = Rows {
+        backfill,
+        after: after.map(<[String]>::to_vec),
+        relation: table.relation.clone(),
+        key: table.key.clone(),
+        messages,
+        last_key,
+    };
+    Ok(Some((rows, bytes)))
 }
 
 fn key_values(table: &Table, fields: &[Option<Vec<u8>>]) -> Result<Vec<String>> {
@@ -328,6 +358,7 @@ mod tests {
             operator_schemas: Vec::new(),
             rows_expected: None,
             published: true,
+            filtered: false,
         };
         assert_eq!(
             table.select(Some(&["7".into(), "it's".into()]), 10),

@@ -7,6 +7,9 @@ use std::collections::HashSet;
 
 use crate::decode::{Before, Change, Field, Relation, RowChange, Tuple};
 
+/// Rows that are remembered; where more change, the chunk is read again.
+const MOST_CHANGED: usize = 100_000;
+
 /// Rows that changed since the low watermark.
 #[derive(Debug)]
 pub(in crate::capture) struct Window {
@@ -47,10 +50,15 @@ impl Window {
 
     /// Notes a change of the relation; none is a TRUNCATE.
     pub(in crate::capture) fn note(&mut self, change: Option<&Change<'_>>) {
-        let rows = change.and_then(|change| self.rows(change));
-        match rows {
-            Some(rows) => self.changed.extend(rows),
-            None => self.spoiled = true,
+        if self.spoiled {
+            return;
+        }
+        match change.and_then(|change| self.rows(change)) {
+            Some(rows) if self.changed.len() < MOST_CHANGED => self.changed.extend(rows),
+            _ => {
+                self.spoiled = true;
+                self.changed = HashSet::new();
+            }
         }
     }
 

@@ -8,7 +8,6 @@ use crate::capture::continuity::{self, Break};
 use crate::capture::histories;
 use crate::capture::resume;
 use crate::capture::tables::{self, Survey};
-use crate::event::Capture;
 use crate::event_log::{Checkpoint, Published, encoding, keys, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Setup;
@@ -32,8 +31,7 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
     )?;
     if options.print_sql {
         let found = publication::look_up(&connection, &source.publication).await?;
-        let partitions =
-            publication::lacking_partitions(&connection, &survey.roots(&settings.capture)).await?;
+        let partitions = publication::lacking_partitions(&connection, &survey.roots()).await?;
         let failover = source.failover.wanted(server_version(&connection).await?)?;
         return print::text(&script(settings, &survey, &partitions, found, failover));
     }
@@ -162,7 +160,7 @@ async fn publish(connection: &Connection, settings: &Settings, survey: &Survey) 
         print::line(format!("table {}: replica identity full", table.label()))?;
     }
     if settings.source.replica_identity == ReplicaIdentity::Full {
-        identify_partitions(connection, survey, &settings.capture).await?;
+        identify_partitions(connection, survey).await?;
     }
     for table in foreign {
         print::line(format!(
@@ -181,12 +179,8 @@ async fn publish(connection: &Connection, settings: &Settings, survey: &Survey) 
 }
 
 /// Partitions that were added since: they do not take their root's replica identity.
-async fn identify_partitions(
-    connection: &Connection,
-    survey: &Survey,
-    capture: &Capture,
-) -> Result<()> {
-    for partition in publication::lacking_partitions(connection, &survey.roots(capture)).await? {
+async fn identify_partitions(connection: &Connection, survey: &Survey) -> Result<()> {
+    for partition in publication::lacking_partitions(connection, &survey.roots()).await? {
         if partition.owned {
             tables::set_identity_of_partition(connection, &partition).await?;
             print::line(format!(

@@ -304,9 +304,7 @@ async fn partitions(
     if settings.source.replica_identity == ReplicaIdentity::Keep {
         return Ok(());
     }
-    for partition in
-        publication::lacking_partitions(connection, &survey.roots(&settings.capture)).await?
-    {
+    for partition in publication::lacking_partitions(connection, &survey.roots()).await? {
         report.remark(
             format!("partition {}", partition.label),
             "its replica identity is not full: old values of its updates and deletes are not known",
@@ -401,8 +399,8 @@ fn rules(table: &Table, settings: &Settings, report: &mut Report) {
     if rule.previous == PreviousFrom::Log && !is_recalled(table, rule) {
         report.remark(
             format!("[[resource]] for {}", rule.table),
-            "previous = \"log\" has no effect: the stream does not carry the old key, because the key's columns \
-             are not a part of the replica identity",
+            "previous = \"log\" has no effect: rows are in partitions, or the stream does not carry the old key, \
+             because the key's columns are not a part of the replica identity",
             format!(
                 "give the table an index over ({}) as its replica identity, or make that full",
                 rule.key.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
@@ -415,6 +413,7 @@ fn rules(table: &Table, settings: &Settings, report: &mut Report) {
 fn is_recalled(table: &Table, rule: &ResourceRule) -> bool {
     let carried = match table.identity {
         'f' => return true,
+        _ if table.kind == 'p' => return false,
         'i' => &table.identity_key,
         _ => &table.primary_key,
     };
