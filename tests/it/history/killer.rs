@@ -174,7 +174,7 @@ impl Killer {
 
     async fn end_walsender(&self) {
         let slot = self.source.slot();
-        let sql = "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1";
+        let sql = "select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where slot_name = $1";
         // A server that goes away meanwhile ends it, too.
         let _ = self.source.client().await.execute(sql, &[&slot]).await;
     }
@@ -190,9 +190,18 @@ impl Killer {
         proxy.revive();
     }
 
+    /// A daemon that was cut off a moment ago may not know it yet: the server does.
+    async fn until_it_streams(&self) {
+        let source = self.source.client().await;
+        let sql = "select count(*) from pg_replication_slots where slot_name = $1 and active";
+        let slot = self.source.slot();
+        wait_for_row(&source, sql, &slot).await;
+    }
+
     /// The one at work is stopped in its tracks; the other one takes over; then the first wakes up.
     async fn take_over(&mut self) {
         self.daemon.wait_ready().await;
+        self.until_it_streams().await;
         let mut second = self.standby.spawn();
         second.wait_for_log("as its standby").await;
         self.note("=== the standby waits");
@@ -266,4 +275,16 @@ async fn end(database: &Database, which: &str) {
     );
     let client: Client = database.client().await;
     let _ = client.execute(&sql, &[]).await;
+}
+
+/// Waits until a count is not 0.
+async fn wait_for_row(client: &tokio_postgres::Client, sql: &str, value: &str) {
+    for _ in 0..3000 {
+        let row = client.query_one(sql, &[&value]).await.unwrap();
+        if row.get::<_, i64>(0) > 0 {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("in vain: {sql} of {value}");
 }
