@@ -29,6 +29,9 @@ const CATALOGS: &str = "the source's database";
 /// What a look into the source's catalogs may take.
 const CATALOG_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Rows whose last events the log is asked for at once.
+const MOST_ASKED: usize = 256;
+
 /// Turns what the stream brings into a batch of events.
 pub(super) struct Intake {
     capture: Arc<Capture>,
@@ -43,6 +46,8 @@ pub(super) struct Intake {
     histories: KnownHistories,
     recall: Recall,
     held: Held,
+    /// How many rows the log is asked for at once: fewer where its answers are cut short.
+    ask: usize,
     handover: Arc<Handover>,
     /// Between the watermarks of a chunk.
     window: Option<Window>,
@@ -118,6 +123,7 @@ impl Intake {
             histories,
             recall: Recall::default(),
             held: Held::default(),
+            ask: MOST_ASKED,
             ids: EventIds::new(
                 &checkpoint.system_identifier,
                 timelines,
@@ -235,6 +241,9 @@ impl Intake {
             {
                 rows.push(row);
             }
+            if rows.len() == self.ask {
+                break;
+            }
         }
         Ok(rows)
     }
@@ -246,6 +255,11 @@ impl Intake {
         rows: Vec<LastEvent>,
         records: Vec<Option<ByteString>>,
     ) -> Result<u64> {
+        self.ask = if records.len() < rows.len() {
+            records.len().max(1)
+        } else {
+            self.ask.saturating_mul(2).min(MOST_ASKED)
+        };
         for (row, record) in rows.into_iter().zip(records) {
             let resource = Arc::from(row.resource);
             self.recall.put(&resource, row.resource_id.into(), record);
