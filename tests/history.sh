@@ -11,7 +11,7 @@
 #   --seed N        the first round's seed; even seeds log into the source, odd ones into another server
 #   --tables A,B    write to these alone: full_rows, default_rows, index_rows, index_beside_key, parted,
 #                   parents, children, bulk_rows
-#   --key-ddl       also drop tables whose keys only the catalogs told
+#   --no-key-ddl    do not drop tables whose keys only the catalogs told
 #
 # The seed decides what writers do and what the killer does after how many transactions, and nothing
 # else does; how they interleave is up to the machine. A seed that failed repeats the plan, and
@@ -30,8 +30,8 @@ while [ $# -gt 0 ]; do
         --seconds) export ROWHOOK_HISTORY_SECONDS=${2:?} ;;
         --seed) export ROWHOOK_HISTORY_SEED=${2:?} ;;
         --tables) export ROWHOOK_HISTORY_TABLES=${2:?} ;;
-        --key-ddl)
-            export ROWHOOK_HISTORY_KEY_DDL=1
+        --no-key-ddl)
+            export ROWHOOK_HISTORY_KEY_DDL=0
             shift
             continue
             ;;

@@ -16,7 +16,9 @@ mod plan;
 mod blows;
 mod writers;
 mod reader;
+mod backfills;
 mod killer;
+mod memory;
 mod verdict;
 mod deliveries;
 mod places;
@@ -34,8 +36,11 @@ use tokio::task::JoinSet;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
+use self::backfills::Backfills;
 use self::blows::Deck;
+use self::dice::Dice;
 use self::killer::{Killer, SILENCE};
+use self::memory::Backfilled;
 use self::plan::{Altering, Writing};
 use self::reader::{Reader, Seen};
 use self::verdict::Compared;
@@ -80,20 +85,28 @@ struct Round {
     segment_size: i64,
     /// Tables are dropped whose changes may not have been read yet.
     drops: bool,
+    /// Tables with `previous = "log"`.
+    recalled: Vec<&'static str>,
+    /// Tables hold rows from before, and backfills are asked for.
+    backfills: bool,
 }
 
 impl Round {
     fn new(seed: u64, time: Duration) -> Self {
         let full = seed / 2 % 4 == 3;
+        let mut dice = Dice::new(seed, 3000);
+        let (some, backfills) = (dice.percent(70), dice.percent(70));
+        let recalled = schema::RECALLED.iter().copied();
         Self {
             seed,
             time,
+            recalled: recalled.filter(|_| some && dice.percent(60)).collect(),
+            backfills,
             tables: list("ROWHOOK_HISTORY_TABLES"),
             log_elsewhere: seed % 2 == 1,
             full,
             segment_size: [97, 1999, 1_000_000][(seed / 2 % 3) as usize],
-            // With FULL, the key of a table that is gone is not known any more.
-            drops: !full || number("ROWHOOK_HISTORY_KEY_DDL") == Some(1),
+            drops: number("ROWHOOK_HISTORY_KEY_DDL") != Some(0),
         }
     }
 }
@@ -120,7 +133,7 @@ fn random_seed() -> u64 {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap();
-    dice::Dice::new(now.as_nanos() as u64, 0).below(1_000_000)
+    Dice::new(now.as_nanos() as u64, 0).below(1_000_000)
 }
 
 fn seconds(otherwise: u64) -> Duration {
@@ -166,6 +179,7 @@ impl Compared {
         self.events += other.events;
         self.transactions += other.transactions;
         self.unknown += other.unknown;
+        self.partial += other.partial;
         self.clock_inversions += other.clock_inversions;
         for (what, count) in &other.changes {
             *self.changes.entry(what.clone()).or_default() += count;
@@ -174,8 +188,8 @@ impl Compared {
 
     fn print(&self) {
         println!(
-            "  {:>9}  events compared, of {} transactions; {} values unknown, {} commits earlier by the clock than by the log",
-            self.events, self.transactions, self.unknown, self.clock_inversions
+            "  {:>9}  events compared, of {} transactions; {} values unknown, {} old rows partial, {} commits earlier by the clock than by the log",
+            self.events, self.transactions, self.unknown, self.partial, self.clock_inversions
         );
         let mut by_action: BTreeMap<&str, u64> = BTreeMap::new();
         for (what, count) in &self.changes {
@@ -234,7 +248,11 @@ impl Arena {
         let settings = ["track_commit_timestamp=on", "max_prepared_transactions=20"];
         let cluster = Arc::new(Cluster::start(&settings).await);
         let source = Arc::new(Database::create_in(&cluster).await);
-        schema::install(&source.client().await).await;
+        let client = source.client().await;
+        schema::install(&client).await;
+        if round.backfills {
+            schema::fill(&client).await;
+        }
         let log = match round.log_elsewhere {
             true => Arc::new(Database::create_in(&Arc::new(Cluster::start(&[]).await)).await),
             false => Arc::clone(&source),
@@ -295,6 +313,20 @@ impl Arena {
             }
             .read(),
         );
+        let backfills = tokio::spawn(
+            Backfills {
+                log: Arc::clone(&self.log),
+                tally: Arc::clone(tally),
+                lull: Arc::clone(&self.lull),
+                dice: Dice::new(round.seed, 4000),
+                tables: Backfills::tables(&round.tables),
+                stop: match round.backfills && !Backfills::tables(&round.tables).is_empty() {
+                    true => self.stop.clone(),
+                    false => self.none_at_all(),
+                },
+            }
+            .ask(),
+        );
         let deck = Deck::new(round.seed, round.log_elsewhere);
         let watching = async {
             tokio::select! {
@@ -327,11 +359,13 @@ impl Arena {
             committed.load(Ordering::Relaxed)
         );
         self.drain(&mut killer, &source, &log).await?;
+        let backfilled = finished(&mut killer, &log, backfills).await?;
         self.peace.cancel();
         let seen: Seen = reader
             .await
             .map_err(|error| what_panicked(error.into_panic()))?;
-        let compared = verdict::compare(&source, &log, &seen).await;
+        let recalled: Vec<String> = round.recalled.iter().map(ToString::to_string).collect();
+        let compared = verdict::compare(&source, &log, &seen, &recalled, &backfilled).await;
         killer.save_log();
         let compared = compared?;
         self.check_deliveries(&mut killer, &receiver, &log, tally)
@@ -342,6 +376,13 @@ impl Arena {
             Some(0) => Ok(compared),
             code => Err(format!("the daemon did not stop as asked: {code:?}")),
         }
+    }
+
+    /// For an actor that has nothing to do.
+    fn none_at_all(&self) -> CancellationToken {
+        let stop = self.stop.child_token();
+        stop.cancel();
+        stop
     }
 
     async fn killer(&self, round: &Round, receiver: &Receiver, tally: &Arc<Tally>) -> Killer {
@@ -369,12 +410,8 @@ impl Arena {
                     .replace(&format!(":{real}/"), &format!(":{seen}/"));
                 rowhook = rowhook.set("log.url", url);
             }
-            if round.full {
-                // Its index is no replica identity any more.
-                rowhook = rowhook.resource(toml::toml! {
-                    table = "index_rows"
-                    key = ["code", "region"]
-                });
+            for resource in resources(round) {
+                rowhook = rowhook.resource(resource);
             }
             let mut webhook = toml::toml! {
                 concurrency = 64
@@ -418,7 +455,7 @@ impl Arena {
             stop: self.stop.clone(),
         };
         for writer in 1..=WRITERS {
-            let plan = Writing::new(round.seed, writer, &round.tables);
+            let plan = Writing::new(round.seed, writer, &round.tables, round.backfills);
             tasks.spawn(writers.clone().write(format!("writer_{writer}"), plan));
         }
         let plan = Altering::new(round.seed, &round.tables, !round.full, round.drops);
@@ -434,7 +471,8 @@ impl Arena {
     ) -> Result<(), String> {
         let wanted = verdict::count(source).await;
         headway("the log", killer, wanted, async || {
-            crate::logged::count(log).await
+            let sql = "select count(*) from rowhook.events where action <> 'snapshot'";
+            log.query_one(sql, &[]).await.unwrap().get(0)
         })
         .await
     }
@@ -458,6 +496,54 @@ impl Arena {
         tally.add("events delivered again", repeats as u64);
         Ok(())
     }
+}
+
+/// What the settings say of single tables.
+fn resources(round: &Round) -> Vec<toml::Table> {
+    let is_recalled = |name: &str| round.recalled.contains(&name);
+    let mut resources = Vec::new();
+    for table in schema::TABLES {
+        let mut resource = toml::Table::new();
+        // Its index is no replica identity any more.
+        if round.full && table.name == "index_rows" {
+            resource.insert("key".into(), vec!["code", "region"].into());
+        }
+        if is_recalled(table.name) {
+            resource.insert("previous".into(), "log".into());
+        }
+        if !resource.is_empty() {
+            resource.insert("table".into(), format!("public.{}", table.name).into());
+            resources.push(resource);
+        }
+    }
+    resources
+}
+
+/// Waits until all backfills that were asked for are done, as long as they make headway.
+async fn finished(
+    killer: &mut Killer,
+    log: &Client,
+    backfills: tokio::task::JoinHandle<Vec<Backfilled>>,
+) -> Result<Vec<Backfilled>, String> {
+    let logged = "select count(*) from rowhook.events";
+    let open = "select coalesce(string_agg(to_jsonb(b)::text, ' '), '') from rowhook.backfills b \
+                 where state in ('waiting', 'running')";
+    let (mut last, mut since) = (-1, Instant::now());
+    while !backfills.is_finished() {
+        killer.keep_running();
+        let now: i64 = log.query_one(logged, &[]).await.unwrap().get(0);
+        if now > last {
+            (last, since) = (now, Instant::now());
+        }
+        if since.elapsed() > PATIENCE_WITHOUT_HEADWAY {
+            killer.save_log();
+            let open: String = log.query_one(open, &[]).await.unwrap().get(0);
+            return Err(format!("backfills make no headway: {open}"));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    let ended = backfills.await;
+    ended.map_err(|error| what_panicked(error.into_panic()))
 }
 
 /// Resources that have a webhook: those of small rows.

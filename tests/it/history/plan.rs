@@ -41,10 +41,13 @@ pub(crate) struct Writing {
     number: u64,
     tables: Vec<&'static Table>,
     bulk: bool,
+    /// So many transactions in 1000 are a TRUNCATE.
+    truncates: u64,
 }
 
 impl Writing {
-    pub(crate) fn new(seed: u64, writer: u64, tables: &[String]) -> Self {
+    /// `lasting`: rows from before are to be there for a while.
+    pub(crate) fn new(seed: u64, writer: u64, tables: &[String], lasting: bool) -> Self {
         let wanted = |name: &str| tables.is_empty() || tables.iter().any(|table| table == name);
         Self {
             dice: Dice::new(seed, writer),
@@ -52,6 +55,7 @@ impl Writing {
             number: 0,
             tables: TABLES.iter().filter(|table| wanted(table.name)).collect(),
             bulk: writer == 1 && wanted(BULK.name),
+            truncates: if lasting { 1 } else { 4 },
         }
     }
 
@@ -65,7 +69,7 @@ impl Writing {
         }
         let steps = match self.dice.below(1000) {
             0..20 => vec![self.copy()],
-            20..24 => {
+            dice if (20..20 + self.truncates).contains(&dice) => {
                 let table = *self.dice.pick(&self.tables);
                 vec![Step::Sql(truncate(table))]
             }
@@ -216,6 +220,31 @@ fn touch(dice: &mut Dice, table: &Table) -> String {
 fn truncate(table: &Table) -> String {
     // Only a parent table needs it, and there it takes the children along.
     format!("truncate {} cascade", table.name)
+}
+
+/// Rows from before capture. Few of them are met by statements that go by `v`.
+pub(crate) fn rows_before(table: &Table, numbers: std::ops::Range<u64>) -> String {
+    let row = |k: u64| {
+        let mut values = (table.values)(k);
+        values.extend(table.more.map(|(_, value)| value(k)));
+        values.push(match k % 4 {
+            0 => (k % 100).to_string(),
+            _ => "null".into(),
+        });
+        values.push(format!("'from before {k}'"));
+        values.push(match k % 9 {
+            0 => format!("audit.noise({k}, 3000)"),
+            _ => "null".into(),
+        });
+        format!("({})", values.join(", "))
+    };
+    let rows: Vec<String> = numbers.map(row).collect();
+    let (name, columns) = (table.name, columns(table));
+    format!(
+        "insert into {name} ({columns}) values {};
+         insert into audit.before select '{name}', to_jsonb(t) from {name} t",
+        rows.join(", ")
+    )
 }
 
 /// One statement on a table; on rows up to `contested`.

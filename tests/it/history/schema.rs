@@ -99,6 +99,31 @@ pub(crate) const TABLES: &[Table] = &[
     },
 ];
 
+/// Those that can have `previous = "log"`: it makes a difference where the stream tells of old rows
+/// less than all, and carries the key.
+pub(crate) const RECALLED: &[&str] = &[
+    "full_rows",
+    "default_rows",
+    "index_rows",
+    "index_beside_key",
+    "parted",
+    "parents",
+    "children",
+];
+
+/// Those that have a primary key for a backfill to go along.
+pub(crate) const BACKFILLED: &[&str] = &[
+    "full_rows",
+    "default_rows",
+    "index_beside_key",
+    "parted",
+    "parents",
+    "children",
+];
+
+/// How many rows they have before anything is captured.
+const ROWS_BEFORE: u64 = 2000;
+
 /// The table of transactions that are too large for one batch.
 pub(crate) const BULK: Table = Table {
     name: "bulk_rows",
@@ -126,6 +151,17 @@ pub(crate) fn known(name: &str) -> Option<&'static Table> {
         .iter()
         .chain(std::iter::once(&BULK))
         .find(|table| table.name == name)
+}
+
+/// Fills tables with rows that no trigger tells of.
+pub(crate) async fn fill(client: &Client) {
+    for table in TABLES {
+        let rows = super::plan::rows_before(table, 0..ROWS_BEFORE);
+        let sql = format!(
+            "set session_replication_role = replica; {rows}; reset session_replication_role"
+        );
+        client.batch_execute(&sql).await.unwrap();
+    }
 }
 
 /// What the source holds before anything happens.

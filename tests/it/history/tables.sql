@@ -16,6 +16,15 @@ comment on column audit.changes.identity is 'Decides how much of an old row is i
 comment on column audit.changes.told_as is
   'The identity of what is published: for a partition that of its root, by which the stream marks old rows.';
 
+-- Changes of columns, in the order of the changes of rows.
+create table audit.columns (
+  seq      bigint not null default nextval('audit.changes_seq_seq'),
+  tab      text not null,
+  retyped  text
+);
+-- Rows that were there before anything was captured.
+create table audit.before (tab text not null, old jsonb not null);
+
 -- The argument is the name under which changes of a partition are published.
 create function audit.note() returns trigger language plpgsql as $$
 begin
@@ -54,20 +63,24 @@ declare
                          where attrelid = t and attnum > 0 and not attisdropped and attname ~ '^x'
                          order by attnum);
   one   text := names[1 + dice % greatest(cardinality(names), 1)];
+  retyped text;
   now_text boolean := (select atttypid = 'text'::regtype from pg_attribute where attrelid = t and attname = one);
 begin
   case
     when dice / 16 % 4 = 0 and cardinality(names) < 4 then
       execute format('alter table %s add column %I %s', t, 'x' || dice,
                      (array['int default 7', 'text', 'numeric(8,2) default 1.50', 'text default ''käse'''])[1 + dice / 64 % 4]);
-    when one is null then null;
+    when one is null then return;
     when dice / 16 % 4 = 1 then execute format('alter table %s drop column %I', t, one);
     when dice / 16 % 4 = 2 then execute format('alter table %s rename column %I to %I', t, one, 'x' || dice);
     when now_text then
+      retyped := one;
       execute format('alter table %1$s alter column %2$I drop default, alter column %2$I type int using length(%2$I)', t, one);
     else
+      retyped := one;
       execute format('alter table %1$s alter column %2$I drop default, alter column %2$I type text using %2$I::text', t, one);
   end case;
+  insert into audit.columns (tab, retyped) values (t::text, retyped);
 end $$;
 
 -- Gives some rows other values in those columns.

@@ -267,7 +267,7 @@ fn what_the_identity_does_not_carry_must_be_unknown_and_nothing_else() {
 #[test]
 fn plans_are_functions_of_the_seed() {
     let written = |seed| {
-        let mut plan = Writing::new(seed, 1, &[]);
+        let mut plan = Writing::new(seed, 1, &[], false);
         (0..500).map(|_| plan.next()).collect::<Vec<_>>()
     };
     let altered = |seed| {

@@ -14,6 +14,7 @@ use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
+use super::memory::{Backfilled, Memory, Said};
 use super::reader::Seen;
 use super::schema::{Table, known};
 
@@ -61,7 +62,7 @@ pub(crate) struct Event {
     pub(crate) created_at: i64,
 }
 
-fn values(text: Option<&str>) -> Option<Values> {
+pub(super) fn values(text: Option<&str>) -> Option<Values> {
     let raw: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text?).unwrap();
     let plain = |(name, value): (String, Box<RawValue>)| (name, value.get().to_owned());
     Some(raw.into_iter().map(plain).collect())
@@ -126,6 +127,8 @@ pub(crate) struct Compared {
     pub(crate) changes: BTreeMap<String, u64>,
     /// Values that the stream did not carry and the log marks as unknown.
     pub(crate) unknown: u64,
+    /// Old rows of which the log knew a part.
+    pub(crate) partial: u64,
     /// Transactions whose commit time is before that of the one they followed.
     pub(crate) clock_inversions: u64,
 }
@@ -144,8 +147,13 @@ pub(crate) async fn compare(
     source: &Client,
     log: &Client,
     seen: &Seen,
+    recalled: &[String],
+    backfilled: &[Backfilled],
 ) -> Result<Compared, String> {
-    let mut judge = Judge::default();
+    let mut judge = Judge {
+        memory: Memory::load(source, recalled).await,
+        ..Judge::default()
+    };
     let mut kept: Vec<Event> = Vec::new();
     let mut after = 0;
     loop {
@@ -188,6 +196,7 @@ pub(crate) async fn compare(
         }
     }
     judge.seen(seen)?;
+    judge.memory.covered(backfilled)?;
     missing(source, &judge).await?;
     Ok(judge.compared)
 }
@@ -229,6 +238,7 @@ pub(crate) struct Judge {
     of_truncate: HashMap<String, i64>,
     of_table: HashMap<String, i64>,
     of_writer: HashMap<String, i64>,
+    pub(crate) memory: Memory,
 }
 
 impl Judge {
@@ -253,17 +263,19 @@ impl Judge {
         }
         self.last_lsn = Some(first.commit_lsn);
         self.clock(first, committed)?;
+        if truth.is_empty() && first.action == "snapshot" {
+            return self.snapshots(events);
+        }
         for (at, event) in events.iter().enumerate() {
             self.place(first, event, events.get(at.wrapping_sub(1)))?;
             let Some(truth) = truth.get(at) else {
                 return Err(format!("an event of what never happened: {event:#?}"));
             };
-            matches(event, truth).map_err(|what| format!("{what}\n{event:#?}\n{truth:#?}"))?;
+            matches(event, truth, &self.memory)
+                .map_err(|what| format!("{what}\n{event:#?}\n{truth:#?}"))?;
             self.order(event, truth)?;
-            self.compared.events += 1;
-            self.compared.unknown += event.unknown.len() as u64;
-            let kind = format!("{} {}", event.table, event.action);
-            *self.compared.changes.entry(kind).or_default() += 1;
+            self.memory.note(event, truth);
+            self.count(event);
         }
         if let Some(truth) = truth.get(events.len()) {
             return Err(format!(
@@ -283,6 +295,28 @@ impl Judge {
         }
         self.compared.transactions += 1;
         Ok(())
+    }
+
+    /// Judges a chunk of a backfill, which stands in the transaction of its watermark.
+    fn snapshots(&mut self, events: &[Event]) -> Result<(), String> {
+        let first = &events[0];
+        for (at, event) in events.iter().enumerate() {
+            self.place(first, event, events.get(at.wrapping_sub(1)))?;
+            equal("action", &event.action, &first.action)?;
+            equal("table", &event.table, &first.table)?;
+            self.memory.snapshot(event)?;
+            self.count(event);
+        }
+        self.compared.transactions += 1;
+        Ok(())
+    }
+
+    fn count(&mut self, event: &Event) {
+        self.compared.events += 1;
+        self.compared.unknown += event.unknown.len() as u64;
+        self.compared.partial += u64::from(event.old_row == "partial");
+        let kind = format!("{} {}", event.table, event.action);
+        *self.compared.changes.entry(kind).or_default() += 1;
     }
 
     /// Commit times are the server's. Two sessions that commit at the same moment may take their
@@ -367,7 +401,7 @@ impl Judge {
     }
 }
 
-fn facts(table: &str) -> &'static Table {
+pub(super) fn facts(table: &str) -> &'static Table {
     known(table).unwrap_or_else(|| panic!("table {table} is not one of ours"))
 }
 
@@ -381,7 +415,7 @@ fn identity_columns(truth: &Truth) -> &'static [&'static str] {
 }
 
 /// The key as text: a single one as it is, several with commas between and escaped inside.
-fn resource_id(table: &Table, row: &Values) -> String {
+pub(super) fn resource_id(table: &Table, row: &Values) -> String {
     let text = |column: &&str| -> String {
         let value = row.get(*column).map_or("null", String::as_str);
         serde_json::from_str::<String>(value).unwrap_or_else(|_| value.to_owned())
@@ -398,7 +432,7 @@ fn resource_id(table: &Table, row: &Values) -> String {
 }
 
 /// Whether the event says what happened, as far as the replica identity lets it, and no more.
-pub(crate) fn matches(event: &Event, truth: &Truth) -> Result<(), String> {
+pub(crate) fn matches(event: &Event, truth: &Truth, memory: &Memory) -> Result<(), String> {
     equal("table", &event.table, &truth.table)?;
     equal("action", &event.action, &truth.action)?;
     equal(
@@ -406,7 +440,10 @@ pub(crate) fn matches(event: &Event, truth: &Truth) -> Result<(), String> {
         &event.event_type,
         &format!("{}.{}", truth.table, truth.action),
     )?;
-    let wanted = wanted(event, truth)?;
+    let wanted = match said_before(truth, memory) {
+        Some(said) => recalled(event, truth, said, memory)?,
+        None => wanted(event, truth)?,
+    };
     equal("resource id", &event.resource_id, &wanted.resource_id)?;
     equal("old_row", &event.old_row.as_str(), &wanted.old_row)?;
     let unknown: HashSet<_> = event.unknown.iter().cloned().collect();
@@ -522,6 +559,67 @@ fn wanted(event: &Event, truth: &Truth) -> Result<Wanted, String> {
                 unknown,
             }
         }
+    })
+}
+
+/// What the log said of the row before, where the stream does not tell the old row and tells its key.
+fn said_before<'a>(truth: &Truth, memory: &'a Memory) -> Option<&'a Said> {
+    let carried = identity_columns(truth);
+    let keyed = facts(&truth.table)
+        .key
+        .iter()
+        .all(|column| carried.contains(column));
+    match keyed && truth.told_as != b'f' {
+        true => memory.recalled(truth),
+        false => None,
+    }
+}
+
+/// The old row is what the log said of it, which has to be true. What was never said, because a
+/// column came since, or the stream never carried it, stays unknown.
+fn recalled(event: &Event, truth: &Truth, said: &Said, memory: &Memory) -> Result<Wanted, String> {
+    let table = facts(&truth.table);
+    let old = truth.old.as_ref().ok_or("a new row was recalled")?;
+    let between = (said.seq, truth.seq);
+    let was = |column: &String| match memory.is_retyped(&truth.table, column, between) {
+        true => said.values.get(column),
+        false => old.get(column),
+    };
+    let is_said = |column: &String| said.values.contains_key(column);
+    let full = old.keys().all(is_said);
+    let old_row = if full { "full" } else { "partial" };
+    let resource_id = Some(resource_id(table, truth.new.as_ref().unwrap_or(old)));
+    let Some(new) = &truth.new else {
+        let carried = identity_columns(truth);
+        let is_known = |column: &String| is_said(column) || carried.contains(&column.as_str());
+        let known = old.keys().filter(|column| is_known(column));
+        let record = known.filter_map(|column| Some((column.clone(), was(column)?.clone())));
+        return Ok(Wanted {
+            resource_id,
+            old_row,
+            unknown: old.keys().filter(|it| !is_known(it)).cloned().collect(),
+            record: Some(record.collect()),
+            previous: None,
+        });
+    };
+    let unknown: HashSet<_> = event.unknown.iter().cloned().collect();
+    for column in &unknown {
+        let (before, after) = (old.get(column), new.get(column));
+        let untouched = before == after && after.is_some_and(|it| it.len() >= SHORTEST_TOAST);
+        if is_said(column) || !untouched {
+            return Err(format!("{column} is unknown, stream or log carried it"));
+        }
+    }
+    let changed = old
+        .keys()
+        .filter(|column| is_said(column) && was(column) != new.get(*column));
+    let previous = changed.filter_map(|column| Some((column.clone(), was(column)?.clone())));
+    Ok(Wanted {
+        resource_id,
+        old_row,
+        record: Some(only(new, |column| !unknown.contains(column))),
+        previous: Some(previous.collect()),
+        unknown,
     })
 }
 
