@@ -39,8 +39,18 @@ pub(super) struct Said {
     pub(super) seq: i64,
 }
 
-/// Changes of columns by table: their places in the truth, and the column that got another type.
-type Columns = HashMap<String, Vec<(i64, Option<String>)>>;
+/// Changes of columns by table.
+type Columns = HashMap<String, Vec<ColumnChange>>;
+
+#[derive(Debug, Clone)]
+struct ColumnChange {
+    /// Place in the truth.
+    seq: i64,
+    /// Whether one was added, and no other touched.
+    added: bool,
+    /// The column that got another type.
+    retyped: Option<String>,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
@@ -51,7 +61,7 @@ pub(crate) struct Memory {
     said: HashMap<String, HashMap<String, Said>>,
 }
 
-const COLUMNS: &str = "select tab, seq, retyped from audit.columns order by seq";
+const COLUMNS: &str = "select tab, seq, added, retyped from audit.columns order by seq";
 const BEFORE: &str = "select tab, old::text from audit.before";
 
 impl Memory {
@@ -67,7 +77,11 @@ impl Memory {
         let mut memory = Self::new(recalled);
         for row in source.query(COLUMNS, &[]).await.unwrap() {
             let changes = memory.columns.entry(row.get(0)).or_default();
-            changes.push((row.get(1), row.get(2)));
+            changes.push(ColumnChange {
+                seq: row.get(1),
+                added: row.get(2),
+                retyped: row.get(3),
+            });
         }
         for row in source.query(BEFORE, &[]).await.unwrap() {
             memory.was_there(row.get(0), super::verdict::values(row.get(1)).unwrap());
@@ -104,18 +118,22 @@ impl Memory {
     /// the log knows is that of before.
     pub(super) fn is_retyped(&self, table: &str, column: &str, between: (i64, i64)) -> bool {
         self.changes(table, between)
-            .any(|retyped| retyped.as_deref() == Some(column))
+            .any(|change| change.retyped.as_deref() == Some(column))
+    }
+
+    /// Whether a table's columns changed, other than by a new one, between two places in the truth:
+    /// what was said before does not tell what stood after.
+    pub(super) fn is_altered(&self, table: &str, between: (i64, i64)) -> bool {
+        self.changes(table, between).any(|change| !change.added)
     }
 
     fn changes(
         &self,
         table: &str,
         (after, before): (i64, i64),
-    ) -> impl Iterator<Item = &Option<String>> {
+    ) -> impl Iterator<Item = &ColumnChange> {
         let changes = self.columns.get(table).into_iter().flatten();
-        changes
-            .filter(move |(seq, _)| (after..before).contains(seq))
-            .map(|(_, retyped)| retyped)
+        changes.filter(move |change| (after..before).contains(&change.seq))
     }
 
     /// Takes in a change and the event that told of it.

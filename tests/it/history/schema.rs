@@ -106,7 +106,6 @@ pub(crate) const RECALLED: &[&str] = &[
     "default_rows",
     "index_rows",
     "index_beside_key",
-    "parted",
     "parents",
     "children",
 ];
