@@ -168,13 +168,14 @@ impl Capturer {
     ) -> Result<Option<(Stream, Checkpoint, Timelines)>> {
         loop {
             let mut session = GatedSession::open(&self.source).await?;
-            let system = session.identify().await?;
             let slot = Slot::read(&mut session, &self.source.slot).await?;
             // After the slot: a commit comes before its confirmation, so a checkpoint that is read
             // later is never behind the slot, whoever writes meanwhile.
             let checkpoint = Checkpoint::read(log).await?.ok_or_else(never_set_up)?;
             self.not_fenced(&checkpoint)?;
             belongs(&checkpoint, &self.source)?;
+            // After the checkpoint: what another instance logs meanwhile is in the WAL by then.
+            let system = session.identify().await?;
             let timelines = resume::timelines(&mut session, &system, &checkpoint).await?;
             let database = &self.source.target.database;
             match resume::decide(&checkpoint, &system, slot.as_ref(), database, &timelines)? {

@@ -113,9 +113,11 @@ impl Making<'_> {
         checkpoint: &Checkpoint,
         there: Option<&Slot>,
     ) -> Result<Resume> {
-        let timelines = timelines(session, self.system, checkpoint).await?;
+        // After the checkpoint: what a daemon logs meanwhile is in the WAL by then.
+        let system = session.identify().await?;
+        let timelines = timelines(session, &system, checkpoint).await?;
         let database = &self.settings.source.target.database;
-        resume::decide(checkpoint, self.system, there, database, &timelines)
+        resume::decide(checkpoint, &system, there, database, &timelines)
     }
 
     /// Makes the slot for a log that exists; gives its position and the gap's event.
