@@ -15,7 +15,7 @@ use crate::cluster::Database;
 
 const POLL: Duration = Duration::from_millis(50);
 /// Between two requests, in polls.
-const PAUSE: u64 = 20;
+const PAUSE: u64 = 8;
 
 pub(crate) struct Backfills {
     pub(crate) log: Arc<Database>,
