@@ -15,7 +15,7 @@ use crate::cluster::Database;
 
 const POLL: Duration = Duration::from_millis(50);
 /// Between two requests, in polls.
-const PAUSE: u64 = 20;
+const PAUSE: u64 = 8;
 
 pub(crate) struct Backfills {
     pub(crate) log: Arc<Database>,
@@ -53,7 +53,7 @@ impl Backfills {
             if !stopping && pause == 0 && !self.lull.load(Ordering::Relaxed) {
                 pause = 1 + self.dice.below(PAUSE);
                 let table = *self.dice.pick(&self.tables);
-                let chunk_rows = *self.dice.pick(&[7, 60, 500, 100_000]);
+                let chunk_rows = *self.dice.pick(&[60, 500, 100_000, 100_000]);
                 match request(&log, table, chunk_rows).await {
                     Ok(Some(asked)) => open.push(asked),
                     Ok(None) => {}

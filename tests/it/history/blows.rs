@@ -120,7 +120,12 @@ impl Deck {
             self.deal();
         }
         let blow = self.hand.pop().unwrap_or(Blow::Kill);
-        (20 + self.dice.below(120), blow)
+        // Sometimes it rests: what takes a while can come to its end.
+        let pause = match self.dice.percent(20) {
+            true => 600,
+            false => 20 + self.dice.below(120),
+        };
+        (pause, blow)
     }
 
     fn deal(&mut self) {

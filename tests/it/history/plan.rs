@@ -2,7 +2,7 @@
 //! state they meet, so no plan depends on what came of the one before it.
 
 use super::dice::Dice;
-use super::schema::{BULK, NEW, TABLES, Table};
+use super::schema::{BULK, NEW, ROWS_BEFORE, TABLES, Table};
 
 /// Rows that everyone fights for, by their numbers.
 const CONTESTED: u64 = 200;
@@ -43,6 +43,7 @@ pub(crate) struct Writing {
     bulk: bool,
     /// So many transactions in 1000 are a TRUNCATE.
     truncates: u64,
+    contested: u64,
 }
 
 impl Writing {
@@ -56,6 +57,7 @@ impl Writing {
             tables: TABLES.iter().filter(|table| wanted(table.name)).collect(),
             bulk: writer == 1 && wanted(BULK.name),
             truncates: if lasting { 1 } else { 4 },
+            contested: if lasting { ROWS_BEFORE } else { CONTESTED },
         }
     }
 
@@ -89,7 +91,7 @@ impl Writing {
         let mut steps = Vec::new();
         for _ in 0..=self.dice.below(6) {
             let table = *self.dice.pick(&self.tables);
-            let statement = statement(&mut self.dice, table, CONTESTED);
+            let statement = statement(&mut self.dice, table, self.contested);
             if self.dice.percent(80) {
                 steps.push(Step::Sql(statement));
                 continue;
@@ -232,7 +234,7 @@ pub(crate) fn rows_before(table: &Table, numbers: std::ops::Range<u64>) -> Strin
             _ => "null".into(),
         });
         values.push(format!("'from before {k}'"));
-        values.push(match k % 9 {
+        values.push(match k % 3 {
             0 => format!("audit.noise({k}, 3000)"),
             _ => "null".into(),
         });

@@ -121,7 +121,7 @@ pub(crate) const BACKFILLED: &[&str] = &[
 ];
 
 /// How many rows they have before anything is captured.
-const ROWS_BEFORE: u64 = 2000;
+pub(crate) const ROWS_BEFORE: u64 = 2000;
 
 /// The table of transactions that are too large for one batch.
 pub(crate) const BULK: Table = Table {
