@@ -2,8 +2,9 @@
 //!
 //! Writers do what a seed says to tables of every replica identity; triggers write the truth in the
 //! same transactions; a killer strikes rowhook, Postgres and the ways between them at places and
-//! times that the seed says; a reader tails the log and a receiver takes webhooks all the while. In
-//! the end the log has to hold exactly what happened.
+//! times that the seed says; some tables take old rows from the log, and backfills are asked for; a
+//! reader tails the log and a receiver takes webhooks all the while. In the end the log has to hold
+//! exactly what happened.
 //!
 //! The suite runs a short form. `tests/history.sh --minutes 30` runs round after round, each with a
 //! seed of its own. The plans (what writers do, what the killer does, after how many transactions)

@@ -1,6 +1,7 @@
 //! The checker itself: a log that is wrong in any way has to be told from one that is right.
 
 use super::blows::Deck;
+use super::memory::Memory;
 use super::plan::{Altering, Writing};
 use super::verdict::{Event, Judge, Truth, Values};
 use tokio_postgres::types::PgLsn;
@@ -258,6 +259,63 @@ fn what_the_identity_does_not_carry_must_be_unknown_and_nothing_else() {
         |event| event.previous = Some(row(&[("v", "1")])),
         |event| event.previous = Some(row(&[])),
         |event| event.old_row = "full".into(),
+    ];
+    for wrong in wrongs {
+        assert!(judged(*wrong).is_err());
+    }
+}
+
+/// Judges a snapshot of row 7, which stood there from before capture with `v` 1.
+fn judged_snapshot(change: fn(&mut Event)) -> Result<(), String> {
+    let (mut events, _) = life();
+    let mut event = events.remove(0);
+    event.action = "snapshot".into();
+    event.event_type = "full_rows.snapshot".into();
+    change(&mut event);
+    let mut judge = Judge::default();
+    let before = row(&[("id", "7"), ("v", "1")]);
+    judge.memory.was_there("full_rows", before);
+    judge.transaction(&[event], &[], Some(1_000_000))
+}
+
+#[test]
+fn a_snapshot_is_the_row_as_it_stands_at_its_place() {
+    assert_eq!(judged_snapshot(|_| ()), Ok(()));
+    let wrongs: &[fn(&mut Event)] = &[
+        |event| set(&mut event.record, "v", "2"),
+        |event| unset(&mut event.record, "v"),
+        |event| set(&mut event.record, "id", "8"),
+        |event| event.resource_id = Some("8".into()),
+        |event| event.previous = Some(row(&[])),
+        |event| event.unknown = vec!["v".into()],
+        |event| event.table = "bulk_rows".into(),
+    ];
+    for wrong in wrongs {
+        assert!(judged_snapshot(*wrong).is_err());
+    }
+}
+
+#[test]
+fn what_the_log_has_said_must_be_recalled() {
+    let judged = |change: fn(&mut Event)| {
+        let (mut events, mut truth) = life();
+        for (event, change) in events.iter_mut().zip(&mut truth) {
+            change.table = "parents".into();
+            (change.identity, change.told_as) = (b'd', b'd');
+            event.table = "parents".into();
+            event.event_type = format!("parents.{}", event.action);
+        }
+        change(&mut events[1]);
+        let mut judge = Judge::default();
+        judge.memory = Memory::new(&["parents".to_owned()]);
+        judge.transaction(&events, &truth, Some(1_000_000))
+    };
+    assert_eq!(judged(|_| ()), Ok(()));
+    let wrongs: &[fn(&mut Event)] = &[
+        |event| event.old_row = "partial".into(),
+        |event| (event.old_row, event.previous) = ("absent".into(), None),
+        |event| set(&mut event.previous, "v", "9"),
+        |event| event.unknown = vec!["v".into()],
     ];
     for wrong in wrongs {
         assert!(judged(*wrong).is_err());
