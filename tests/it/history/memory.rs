@@ -121,10 +121,10 @@ impl Memory {
             .any(|change| change.retyped.as_deref() == Some(column))
     }
 
-    /// Whether a table's columns changed, other than by a new one, between two places in the truth:
-    /// what was said before does not tell what stood after.
-    pub(super) fn is_altered(&self, table: &str, between: (i64, i64)) -> bool {
-        self.changes(table, between).any(|change| !change.added)
+    /// Whether a table's columns ever changed, other than by a new one.
+    pub(super) fn is_altered(&self, table: &str) -> bool {
+        self.changes(table, (0, i64::MAX))
+            .any(|change| !change.added)
     }
 
     fn changes(

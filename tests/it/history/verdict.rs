@@ -443,14 +443,10 @@ pub(crate) fn matches(event: &Event, truth: &Truth, memory: &Memory) -> Result<(
     let Some(said) = said_before(truth, memory) else {
         return says(event, &wanted(event, truth)?);
     };
-    let table = &truth.table;
-    if memory.is_altered(table, (said.seq, truth.seq)) {
-        return says(event, &wanted(event, truth)?);
-    }
     let recalled = recalled(event, truth, said).and_then(|wanted| says(event, &wanted));
     // What was said up to the discovery of such a change does not count, and a stream that is behind
     // meets it before its place: nobody knows when.
-    match memory.is_altered(table, (0, i64::MAX)) {
+    match memory.is_altered(&truth.table) {
         true => recalled.or_else(|_| says(event, &wanted(event, truth)?)),
         false => recalled,
     }
