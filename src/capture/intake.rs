@@ -1,10 +1,13 @@
 //! From stream messages to the batch that fills.
 
-use std::collections::{HashMap, HashSet};
+mod recalling;
+mod relations;
+mod snapshots;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 use jiff::Timestamp;
 
@@ -14,14 +17,12 @@ use super::histories::KnownHistories;
 use super::recall::{Held, Recall};
 use crate::decode::{Change, Message, Relation, RowChange, decode};
 use crate::event::{
-    Capture, Draft, Drafter, EventIds, Fields, KnownKeys, MisfitRow, RowsOf, Shape, TypeCatalog,
-    key_of, postgres_micros, unix_micros,
+    Capture, Draft, Drafter, EventIds, Fields, MisfitRow, Shape, TypeCatalog, postgres_micros,
 };
-use crate::event_log::backfills::Progress;
-use crate::event_log::history::{History, LastEvent};
-use crate::event_log::{Batch, Checkpoint, Chunk, Note, Transaction, TransactionEnd, keys};
+use crate::event_log::history::History;
+use crate::event_log::{Batch, Checkpoint, Chunk, Note, Transaction, TransactionEnd};
 use crate::fault::{Fault, Result};
-use crate::wal::{Connection, Lsn, Received, Timelines, catalog};
+use crate::wal::{Connection, Lsn, Received, Timelines};
 
 /// Who is asked most.
 const CATALOGS: &str = "the source's database";
@@ -225,81 +226,6 @@ impl Intake {
         }
     }
 
-    /// The rows whose last events the messages that wait need: as far ahead as their relations are
-    /// known, so that one question to the log answers for many.
-    pub(super) fn lacks(&mut self) -> Result<Vec<LastEvent>> {
-        let mut rows = Vec::new();
-        let mut seen = HashSet::new();
-        let held: Vec<Bytes> = self.held.iter().cloned().collect();
-        for bytes in held {
-            let Message::Change(change) = read(&bytes)? else {
-                continue;
-            };
-            // A relation that changes in between makes a row misfit here, and not when it is taken.
-            if let Ok(Some(row)) = self.lacking(&change)
-                && seen.insert((row.resource.clone(), row.resource_id.clone()))
-            {
-                rows.push(row);
-            }
-            if rows.len() == self.ask {
-                break;
-            }
-        }
-        Ok(rows)
-    }
-
-    /// Takes the answer to [`lacks`](Self::lacks), which may be shorter than the question, and then
-    /// the messages that waited for it. Tells how many transactions ended.
-    pub(super) async fn supply(
-        &mut self,
-        rows: Vec<LastEvent>,
-        records: Vec<Option<ByteString>>,
-    ) -> Result<u64> {
-        self.ask = if records.len() < rows.len() {
-            records.len().max(1)
-        } else {
-            self.ask.saturating_mul(2).min(MOST_ASKED)
-        };
-        for (row, record) in rows.into_iter().zip(records) {
-            let resource = Arc::from(row.resource);
-            self.recall.put(&resource, row.resource_id.into(), record);
-        }
-        let mut ended = 0;
-        while let Some(bytes) = self.held.pop() {
-            match self.data(&bytes).await? {
-                Step::Taken => {}
-                Step::Ended => ended += 1,
-                Step::Lacks => {
-                    self.held.put_back(bytes);
-                    break;
-                }
-            }
-        }
-        Ok(ended)
-    }
-
-    /// The row whose last event a change needs and nobody remembers.
-    fn lacking(&mut self, change: &Change<'_>) -> Result<Option<LastEvent>, MisfitRow> {
-        let Some(Some(Known {
-            shape,
-            history: Some(history),
-        })) = self.shapes.get(&change.relation)
-        else {
-            return Ok(None);
-        };
-        let Some(id) = self.drafter.recalled_id(shape, &change.row)? else {
-            return Ok(None);
-        };
-        let known = self.recall.get(&shape.resource, id).is_some();
-        Ok((!known).then(|| LastEvent {
-            resource: shape.resource.to_string(),
-            resource_id: id.to_owned(),
-            schema: shape.schema.to_string(),
-            table: shape.table.to_string(),
-            history: *history,
-        }))
-    }
-
     /// Adds a note, between two transactions of the source. It moves no position but to where the
     /// stream is.
     ///
@@ -372,203 +298,6 @@ impl Intake {
             Message::Logical { .. } | Message::Origin { .. } | Message::Type { .. } => {}
         }
         Ok(Step::Taken)
-    }
-
-    fn lacks_now(&mut self, change: &Change<'_>) -> Result<bool> {
-        match &self.running {
-            Some(running) if !running.already_logged => {
-                Ok(self.lacking(change).map_err(misfit)?.is_some())
-            }
-            _ => Ok(false),
-        }
-    }
-
-    async fn relation(&mut self, relation: &Relation) -> Result<()> {
-        if let Some(window) = self
-            .window
-            .as_mut()
-            .filter(|it| it.relation == relation.oid)
-        {
-            window.shape(relation);
-        }
-        let known = if self.capture.includes(&relation.schema, &relation.name) {
-            let known = self.known(relation).await?;
-            self.attributes.note(relation, &self.types);
-            Some(known)
-        } else {
-            None
-        };
-        self.shapes.insert(relation.oid, known);
-        self.relations.insert(relation.oid, relation.clone());
-        Ok(())
-    }
-
-    /// Works out how the rows of a relation become events.
-    async fn known(&mut self, relation: &Relation) -> Result<Known> {
-        let unknown: Vec<u32> = relation
-            .columns
-            .iter()
-            .map(|column| column.type_oid)
-            .filter(|oid| !self.types.knows(*oid))
-            .collect();
-        if !unknown.is_empty() {
-            self.types
-                .learn(in_time(CATALOGS, catalog::types(&self.catalogs, &unknown)).await?);
-        }
-        let shape = self.shape(relation).await?;
-        let history = if shape.recalls {
-            self.history(relation, &shape).await?
-        } else {
-            None
-        };
-        Ok(Known {
-            shape: Arc::new(shape),
-            history,
-        })
-    }
-
-    fn note_in_window(&mut self, relation: u32, change: Option<&Change<'_>>) {
-        if let Some(window) = self.window.as_mut().filter(|it| it.relation == relation) {
-            window.note(change);
-        }
-    }
-
-    /// A watermark of a backfill. One of an earlier session or of another instance means nothing:
-    /// its chunk was never logged, and is read again.
-    async fn watermark(&mut self, content: &[u8]) -> Result<()> {
-        let content = String::from_utf8_lossy(content);
-        match content.split_once(' ') {
-            Some(("low", chunk)) => {
-                let is_open = self
-                    .window
-                    .as_ref()
-                    .is_some_and(|window| window.chunk == chunk);
-                if !is_open && let Some((relation, key)) = self.handover.on_offer(chunk) {
-                    let mut window = Window::new(chunk.to_owned(), relation, key);
-                    if let Some(shape) = self.relations.get(&relation) {
-                        window.shape(shape);
-                    }
-                    self.window = Some(window);
-                }
-                Ok(())
-            }
-            Some(("high", chunk)) => match self.window.take_if(|window| window.chunk == chunk) {
-                Some(window) => self.snapshot(&window).await,
-                None => Ok(()),
-            },
-            _ => Ok(()),
-        }
-    }
-
-    /// Logs the rows of a chunk that have not changed since its low watermark.
-    async fn snapshot(&mut self, window: &Window) -> Result<()> {
-        let (Some(rows), false) = (self.handover.take(&window.chunk), window.is_spoiled()) else {
-            self.handover.spoiled(&window.chunk);
-            return Ok(());
-        };
-        // The types of now, as the rows are of now.
-        let types: Vec<u32> = rows.relation.columns.iter().map(|it| it.type_oid).collect();
-        self.types
-            .learn(in_time(CATALOGS, catalog::types(&self.catalogs, &types)).await?);
-        let known = self.known(&rows.relation).await?;
-        let columns = &rows.relation.columns;
-        let place = |name: &String| columns.iter().position(|column| column.name == *name);
-        let places: Vec<usize> = rows.key.iter().filter_map(place).collect();
-        let mut logged = 0;
-        for message in &rows.messages {
-            let Message::Change(change) = read(message)? else {
-                continue;
-            };
-            let RowChange::Insert(row) = change.row else {
-                continue;
-            };
-            if !backfill::key_of(&row, &places).is_some_and(|key| window.has_changed(&key)) {
-                self.log(&known, &Content::Snapshot(&change.row))?;
-                logged += 1;
-            }
-        }
-        self.batch.progress(Progress {
-            backfill: rows.backfill,
-            chunk: window.chunk.clone(),
-            after: rows.after,
-            last_key: rows.last_key,
-            rows: logged,
-        });
-        Ok(())
-    }
-
-    /// From where on the log has all changes of a relation. Where that has just begun, nothing that
-    /// is remembered of its rows holds any more.
-    async fn history(&mut self, relation: &Relation, shape: &Shape) -> Result<Option<History>> {
-        let look_up = self.histories.look_up(
-            &self.catalogs,
-            &self.capture,
-            relation,
-            self.batch.next_sequence_id(),
-        );
-        let (history, is_new) = in_time(CATALOGS, look_up).await?;
-        if is_new {
-            self.recall.forget(&shape.resource);
-        }
-        Ok(history)
-    }
-
-    async fn follow_types(&mut self, relation: u32) -> Result<()> {
-        let (attributes, running) = (&mut self.attributes, self.running.as_ref());
-        let commit_time = running.map(|running| running.transaction.commit_time);
-        let outdated = commit_time.and_then(|time| attributes.outdated(relation, time));
-        let Some(outdated) = outdated.cloned() else {
-            return Ok(());
-        };
-        in_time(
-            CATALOGS,
-            attributes.refresh(relation, &self.catalogs, &mut self.types),
-        )
-        .await?;
-        let known = self.known(&outdated).await?;
-        self.shapes.insert(relation, Some(known));
-        Ok(())
-    }
-
-    /// Works out how rows of a relation are read, by the key of their time.
-    async fn shape(&mut self, relation: &Relation) -> Result<Shape> {
-        let found = in_time(
-            CATALOGS,
-            catalog::row_identity(&self.catalogs, relation.oid),
-        )
-        .await?;
-        let is_gone = found.is_none();
-        let identity = found.unwrap_or_default();
-        let noting = async {
-            let log = self.histories.log().connection().await?;
-            keys::note(&log, relation.oid, &identity.primary_key).await
-        };
-        let known = KnownKeys {
-            noted: in_time("the log", noting).await?,
-            today: identity.primary_key,
-            made_by: identity.made_by,
-        };
-        let rows = self.rows();
-        let rule = self.capture.rule(&relation.schema, &relation.name);
-        let key = key_of(relation, rule, &known, rows);
-        let shape = Shape::new(relation, rule, &key, &self.types);
-        Ok(match (identity.partitioned, is_gone) {
-            (true, _) => shape
-                .in_partitions(&identity.part_columns)
-                .losing_defaults(&identity.lost_defaults),
-            // Nothing says whether it had partitions.
-            (false, true) => shape.in_partitions(&key),
-            (false, false) => shape,
-        })
-    }
-
-    /// The transaction that is being streamed. A relation is never sent outside of one.
-    fn rows(&self) -> RowsOf {
-        let transaction = self.running.as_ref().map(|running| running.transaction);
-        RowsOf {
-            xid: transaction.map_or(0, |transaction| transaction.xid),
-            committed_at: transaction.map_or(0, |it| unix_micros(it.commit_time)),
-        }
     }
 
     /// Adds the event of a row change; without one, of a TRUNCATE.
