@@ -2,7 +2,7 @@
 -- would make an earlier event of a row another row or another value. $1 publication, $3 how rowhook
 -- names and reads the relation. No row where the publication has no entry of its own for the whole
 -- relation, or where its rows are in partitions: those come and go without a trace in the stream.
--- Also the same of each column, to which others may be added; and where the WAL ends now: whatever made it so stands before it.
+-- Also the same of each column; and where the WAL ends now: whatever made it so stands before it.
 select pg_catalog.hashtextextended(
          pg_catalog.concat_ws('|', $3::text, p.oid, c.oid, m.entry,
            -- Renames and moves to another schema change the row type's entry, and grants do not.

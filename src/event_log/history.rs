@@ -54,19 +54,14 @@ pub struct LastEvent {
 }
 
 impl Noted {
-    /// The history of a table with this fingerprint: the one `before`, if nothing but new columns have
-    /// come since; else one that begins here, because what came before may not have been published, or
-    /// meant something else.
+    /// The history of a table with this fingerprint: the one `before`, if that was the same; else one
+    /// that begins here, because what came before may not have been published, or meant something else.
+    /// A new column ends it, too: it may have had another type before anyone looked.
     #[must_use]
     pub fn of(before: Option<&Self>, found: Fingerprint, next_sequence_id: i64) -> Self {
-        let goes_on = |before: &&Self| {
-            before.fingerprint == found.mark
-                && before
-                    .columns
-                    .iter()
-                    .all(|column| found.columns.contains(column))
-        };
-        let history = match before.filter(goes_on) {
+        let same =
+            |before: &&Self| before.fingerprint == found.mark && before.columns == found.columns;
+        let history = match before.filter(same) {
             Some(before) => before.history,
             None => History {
                 since: next_sequence_id,

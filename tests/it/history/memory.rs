@@ -46,8 +46,6 @@ type Columns = HashMap<String, Vec<ColumnChange>>;
 struct ColumnChange {
     /// Place in the truth.
     seq: i64,
-    /// Whether one was added, and no other touched.
-    added: bool,
     /// The column that got another type.
     retyped: Option<String>,
 }
@@ -61,7 +59,7 @@ pub(crate) struct Memory {
     said: HashMap<String, HashMap<String, Said>>,
 }
 
-const COLUMNS: &str = "select tab, seq, added, retyped from audit.columns order by seq";
+const COLUMNS: &str = "select tab, seq, retyped from audit.columns order by seq";
 const BEFORE: &str = "select tab, old::text from audit.before";
 
 impl Memory {
@@ -79,8 +77,7 @@ impl Memory {
             let changes = memory.columns.entry(row.get(0)).or_default();
             changes.push(ColumnChange {
                 seq: row.get(1),
-                added: row.get(2),
-                retyped: row.get(3),
+                retyped: row.get(2),
             });
         }
         for row in source.query(BEFORE, &[]).await.unwrap() {
@@ -121,10 +118,9 @@ impl Memory {
             .any(|change| change.retyped.as_deref() == Some(column))
     }
 
-    /// Whether a table's columns ever changed, other than by a new one.
+    /// Whether a table's columns ever changed.
     pub(super) fn is_altered(&self, table: &str) -> bool {
-        self.changes(table, (0, i64::MAX))
-            .any(|change| !change.added)
+        self.columns.contains_key(table)
     }
 
     fn changes(

@@ -20,7 +20,6 @@ comment on column audit.changes.told_as is
 create table audit.columns (
   seq      bigint not null default nextval('audit.changes_seq_seq'),
   tab      text not null,
-  added    boolean not null,
   retyped  text
 );
 -- Rows that were there before anything was captured.
@@ -65,14 +64,12 @@ declare
                          order by attnum);
   one   text := names[1 + dice % greatest(cardinality(names), 1)];
   retyped text;
-  added   boolean := false;
   -- PostgreSQL 14 loses defaults of older rows where a partition's row becomes its root's.
   plain   int := case when t = 'parted'::regclass and current_setting('server_version_num')::int < 150000 then 2 end;
   now_text boolean := (select atttypid = 'text'::regtype from pg_attribute where attrelid = t and attname = one);
 begin
   case
     when dice / 16 % 4 = 0 and cardinality(names) < 4 then
-      added := true;
       execute format('alter table %s add column %I %s', t, 'x' || dice,
                      (array['int default 7', 'text', 'numeric(8,2) default 1.50', 'text default ''käse'''])[coalesce(plain, 1 + dice / 64 % 4)]);
     when one is null then return;
@@ -85,7 +82,7 @@ begin
       retyped := one;
       execute format('alter table %1$s alter column %2$I drop default, alter column %2$I type text using %2$I::text', t, one);
   end case;
-  insert into audit.columns (tab, added, retyped) values (t::text, added, retyped);
+  insert into audit.columns (tab, retyped) values (t::text, retyped);
 end $$;
 
 -- Gives some rows other values in those columns.
