@@ -145,12 +145,12 @@ fn seconds(otherwise: u64) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_equals_the_truth_whatever_is_killed() {
-    play(Round::new(random_seed() / 2 * 2, seconds(60))).await;
+    play(Round::new(random_seed() / 2 * 2, seconds(30))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_in_another_server_equals_the_truth_whatever_is_killed() {
-    play(Round::new(random_seed() / 2 * 2 + 1, seconds(60))).await;
+    play(Round::new(random_seed() / 2 * 2 + 1, seconds(30))).await;
 }
 
 /// Round after round, for `tests/history.sh`.
