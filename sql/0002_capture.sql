@@ -2,6 +2,7 @@
 -- log, and backfills.
 
 alter table rowhook.events add column as_text text[];
+comment on column rowhook.events.old_row is 'How much of the old row is known: absent, key, partial or full.';
 comment on column rowhook.events.as_text is
   'Columns whose value stands in record or previous as text, because it could not be read as its type.';
 
