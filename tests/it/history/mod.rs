@@ -139,18 +139,23 @@ fn random_seed() -> u64 {
     Dice::new(now.as_nanos() as u64, 0).below(1_000_000)
 }
 
+/// The suite's plans are the same every time; `tests/history.sh` throws the dice.
+fn chosen_seed(otherwise: u64) -> u64 {
+    number("ROWHOOK_HISTORY_SEED").unwrap_or(otherwise)
+}
+
 fn seconds(otherwise: u64) -> Duration {
     Duration::from_secs(number("ROWHOOK_HISTORY_SECONDS").unwrap_or(otherwise))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_equals_the_truth_whatever_is_killed() {
-    play(Round::new(random_seed() / 2 * 2, seconds(30))).await;
+    play(Round::new(chosen_seed(7002), seconds(30))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_in_another_server_equals_the_truth_whatever_is_killed() {
-    play(Round::new(random_seed() / 2 * 2 + 1, seconds(30))).await;
+    play(Round::new(chosen_seed(7003), seconds(30))).await;
 }
 
 /// Round after round, for `tests/history.sh`.
