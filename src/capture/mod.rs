@@ -14,6 +14,7 @@ mod pace;
 mod recall;
 pub mod resume;
 mod session;
+pub mod survey;
 pub mod tables;
 
 pub use session::{Capturer, Ended, Standing};

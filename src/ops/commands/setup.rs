@@ -7,7 +7,8 @@ use super::print;
 use crate::capture::continuity::{self, Break};
 use crate::capture::histories;
 use crate::capture::resume;
-use crate::capture::tables::{self, Survey};
+use crate::capture::survey::{self, Survey};
+use crate::capture::tables;
 use crate::event_log::{Checkpoint, Published, encoding, keys, migrate};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Setup;
@@ -24,7 +25,7 @@ pub(super) use slot_making::is_ours;
 pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
     let source = &settings.source;
     let connection = Connection::open(&source.target, "rowhook setup").await?;
-    let survey = tables::survey(
+    let survey = survey::survey(
         publication::tables(&connection, &source.publication).await?,
         &settings.source,
         &settings.capture,
@@ -154,7 +155,7 @@ async fn publish(connection: &Connection, settings: &Settings, survey: &Survey) 
     let (ours, foreign): (Vec<&Table>, Vec<&Table>) =
         survey.captured.iter().partition(|table| table.owned);
     let wants_full =
-        |table: &&Table| tables::wants_full(table, &settings.source, &settings.capture);
+        |table: &&Table| survey::wants_full(table, &settings.source, &settings.capture);
     for table in ours.into_iter().filter(wants_full) {
         tables::set_identity(connection, table).await?;
         print::line(format!("table {}: replica identity full", table.label()))?;
@@ -242,7 +243,7 @@ fn script(
             refusal.table, refusal.reason, refusal.fix
         ));
     }
-    let wants_full = |table: &&Table| tables::wants_full(table, source, &settings.capture);
+    let wants_full = |table: &&Table| survey::wants_full(table, source, &settings.capture);
     let lacking = survey.captured.iter().filter(wants_full);
     lines.extend(lacking.map(|table| format!("{};", publication::identity_full_sql(table))));
     if source.replica_identity == ReplicaIdentity::Full {

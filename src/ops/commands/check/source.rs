@@ -1,7 +1,7 @@
 //! The source: login, rights, server settings, slot, publication, tables.
 
 use super::Report;
-use crate::capture::{continuity, tables};
+use crate::capture::{continuity, survey};
 use crate::event::{PreviousFrom, ResourceRule};
 use crate::event_log::{Checkpoint, Published, migrate};
 use crate::fault::Result;
@@ -239,7 +239,7 @@ async fn captured(
     if let Some(log) = log {
         continuity(found.as_ref(), &tables, log, settings, report).await?;
     }
-    let survey = match tables::survey(tables, &settings.source, &settings.capture) {
+    let survey = match survey::survey(tables, &settings.source, &settings.capture) {
         Ok(survey) => survey,
         Err(fault) => {
             report.fault("capture.tables", &fault);
@@ -288,7 +288,7 @@ async fn captured(
 /// Partitions that do not do as their table does.
 async fn partitions(
     connection: &Connection,
-    survey: &tables::Survey,
+    survey: &survey::Survey,
     settings: &Settings,
     report: &mut Report,
 ) -> Result<()> {
@@ -340,7 +340,7 @@ fn published(table: &Table, all_tables: bool, settings: &Settings, report: &mut 
             ),
         );
     }
-    let wants_full = tables::wants_full(table, &settings.source, &settings.capture);
+    let wants_full = survey::wants_full(table, &settings.source, &settings.capture);
     match table.identity {
         'f' => {}
         'n' => report.bad(
