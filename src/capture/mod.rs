@@ -14,6 +14,7 @@ mod pace;
 mod recall;
 pub mod resume;
 mod session;
+mod start;
 pub mod survey;
 pub mod tables;
 
