@@ -292,7 +292,7 @@ impl Dispatch {
         }
         for subscription in &settings.webhooks {
             let runner = Runner {
-                subscription: subscription.clone(),
+                subscription: Arc::new(subscription.clone()),
                 source: Arc::clone(&source),
                 tail: Arc::clone(&self.shared.tail),
                 link: self.shared.link.clone(),

@@ -56,6 +56,9 @@ pub(super) struct Item {
     pub(super) attempts: u32,
     /// `None` once it is parked: it is read again when its turn comes.
     pub(super) event: Option<Event>,
+    /// Whether it is wanted has to be asked when it is sent: nobody could tell before, or the settings
+    /// may have changed since.
+    pub(super) doubtful: bool,
     /// Whether it has a row, or will have one with the next flush.
     pub(super) has_row: bool,
 }
@@ -73,6 +76,7 @@ impl Item {
             event_id: self.event_id,
             attempts: self.attempts + 1,
             event: None,
+            doubtful: self.doubtful,
             has_row: self.has_row,
         }
     }

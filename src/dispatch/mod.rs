@@ -4,6 +4,7 @@
 //! [`retry`], [`pattern`]); the runner reads, sends and flushes.
 
 mod breaker;
+mod choice;
 mod lane;
 pub mod pattern;
 pub mod retry;
@@ -12,5 +13,6 @@ mod subscription;
 pub mod switchboard;
 mod window;
 
+pub use choice::{Choice, Rule};
 pub use runner::Runner;
 pub use subscription::{Order, Start, Subscription};

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::feeding::PAGE;
-use self::sending::Attempt;
+use self::sending::{Attempt, Desk};
 use super::breaker::Breaker;
 use super::switchboard::States;
 use super::window::Window;
@@ -27,7 +27,7 @@ use crate::event_log::{Link, Tail};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Stage;
 use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel};
-use crate::webhook::Sender;
+use crate::webhook::{Renderer, Sender};
 
 /// A flush follows the settling of this many events …
 const FLUSH_EVENTS: usize = 500;
@@ -43,7 +43,7 @@ const TURN: Duration = Duration::from_secs(1);
 /// Everything that a subscription needs to run.
 pub struct Runner {
     /// What it wants, and where it goes.
-    pub subscription: Subscription,
+    pub subscription: Arc<Subscription>,
     /// Name of the source database, for payloads.
     pub source: Arc<str>,
     /// The newest events.
@@ -66,15 +66,21 @@ impl Runner {
     /// # Errors
     /// Settings, if no request can be made with them; fenced, if another instance serves the log.
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
-        let sender = Arc::new(Sender::new(&self.subscription.endpoint)?);
+        let endpoint = &self.subscription.endpoint;
+        let desk = Arc::new(Desk {
+            renderer: Renderer::new(Arc::clone(&self.source), endpoint),
+            sender: Sender::new(endpoint)?,
+            subscription: Arc::clone(&self.subscription),
+            link: self.link.clone(),
+        });
         let stage = self.stage.clone();
-        let outcome = self.serve(sender, &stop).await;
+        let outcome = self.serve(desk, &stop).await;
         stage.pulse.rest();
         stage.cursor.rest();
         outcome
     }
 
-    async fn serve(self, sender: Arc<Sender>, stop: &CancellationToken) -> Result<()> {
+    async fn serve(self, desk: Arc<Desk>, stop: &CancellationToken) -> Result<()> {
         let stage = self.stage.clone();
         let mut stopped = Box::pin(stop.clone().cancelled_owned());
         let (window, pausing) = loop {
@@ -104,7 +110,7 @@ impl Runner {
             flush_due: None,
             pausing,
             resting_until: None,
-            sender,
+            desk,
             labels,
             head,
             shown_cursor: 0,
@@ -174,7 +180,7 @@ struct State {
     pausing: Option<Timestamp>,
     /// Nothing is asked of the log until then.
     resting_until: Option<Instant>,
-    sender: Arc<Sender>,
+    desk: Arc<Desk>,
     labels: Labels,
     head: watch::Receiver<i64>,
     shown_cursor: i64,

@@ -22,9 +22,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::Order;
 use super::lane::{Item, Lane, LaneKey, Progress, Retries, lane_key};
 use super::retry::Step;
+use super::{Choice, Order};
 use crate::event::Event;
 use crate::event_log::deliveries::{DeliveryRow, Settlement};
 
@@ -76,6 +76,8 @@ pub(super) struct Job {
     pub(super) sequence_id: i64,
     /// `None`: read it from the log.
     pub(super) event: Option<Event>,
+    /// Ask once more whether it is wanted.
+    pub(super) doubtful: bool,
     /// Number of this attempt, from 1.
     pub(super) attempt: u32,
 }
@@ -143,6 +145,7 @@ impl Window {
             event_id: row.event_id,
             attempts: u32::try_from(row.attempts).unwrap_or(0),
             event: None,
+            doubtful: true,
             has_row: true,
         });
         self.parked += 1;
@@ -179,8 +182,9 @@ impl Window {
     }
 
     /// Takes the next event of the log in. Events must come in order; ids that are skipped are
-    /// gone from the log and count as settled.
-    pub(super) fn offer(&mut self, event: Event, wanted: bool) {
+    /// gone from the log and count as settled. One of which nobody can tell whether it is wanted takes
+    /// its place in its lane: its attempts fail until somebody can.
+    pub(super) fn offer(&mut self, event: Event, choice: &Choice) {
         if self.settled.is_empty() {
             self.cursor = self.cursor.max(event.sequence_id.saturating_sub(1));
         }
@@ -191,23 +195,24 @@ impl Window {
         if event.sequence_id != self.read_to() + 1 {
             return;
         }
-        let settled = !wanted || known;
+        let settled = known || matches!(choice, Choice::Filtered(_));
         self.settled.push_back(settled);
         if settled {
             self.settled_since_flush += 1;
         } else {
             self.unsettled += 1;
-            self.admit(event);
+            self.admit(event, matches!(choice, Choice::Failed(_)));
         }
         self.advance();
     }
 
-    fn admit(&mut self, event: Event) {
+    fn admit(&mut self, event: Event, doubtful: bool) {
         let key = lane_key(self.order, &event);
         let mut item = Item {
             sequence_id: event.sequence_id,
             event_id: event.event_id,
             attempts: 0,
+            doubtful,
             has_row: false,
             event: Some(event),
         };
@@ -253,6 +258,7 @@ impl Window {
             return Some(Job {
                 sequence_id: item.sequence_id,
                 event: item.event.clone(),
+                doubtful: item.doubtful,
                 attempt: item.attempts + 1,
                 lane: key,
             });

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
+use crate::dispatch::Rule;
 use crate::event::{Action, OldRow, Origin};
 use crate::wal::Lsn;
 
@@ -31,6 +32,12 @@ fn event(sequence_id: i64, resource_id: &str) -> Event {
             index: 0,
         },
     }
+}
+
+const UNWANTED: Choice = Choice::Filtered(Rule::Events);
+
+fn choice(wanted: bool) -> Choice {
+    if wanted { Choice::Wanted } else { UNWANTED }
 }
 
 /// A window with a clock that is moved by hand.
@@ -112,9 +119,9 @@ impl Bench {
 #[tokio::test]
 async fn the_cursor_passes_what_is_settled_and_stops_before_what_is_not() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), true);
-    bench.window.offer(event(2, "b"), true);
-    bench.window.offer(event(3, "c"), false);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.window.offer(event(2, "b"), &Choice::Wanted);
+    bench.window.offer(event(3, "c"), &UNWANTED);
     assert_eq!(
         (bench.next(), bench.next(), bench.next()),
         (Some(1), Some(2), None)
@@ -129,7 +136,9 @@ async fn the_cursor_passes_what_is_settled_and_stops_before_what_is_not() {
 async fn a_resource_waits_for_itself_and_for_no_other() {
     let mut bench = Bench::new(Order::Resource);
     for (sequence_id, resource) in [(1, "a"), (2, "a"), (3, "b")] {
-        bench.window.offer(event(sequence_id, resource), true);
+        bench
+            .window
+            .offer(event(sequence_id, resource), &Choice::Wanted);
     }
     assert_eq!(
         (bench.next(), bench.next(), bench.next()),
@@ -146,8 +155,8 @@ async fn strict_sends_one_at_a_time_and_none_all_at_once() {
         (Order::None, [Some(1), Some(2)]),
     ] {
         let mut bench = Bench::new(order);
-        bench.window.offer(event(1, "a"), true);
-        bench.window.offer(event(2, "a"), true);
+        bench.window.offer(event(1, "a"), &Choice::Wanted);
+        bench.window.offer(event(2, "a"), &Choice::Wanted);
         assert_eq!([bench.next(), bench.next()], expected);
     }
 }
@@ -155,7 +164,7 @@ async fn strict_sends_one_at_a_time_and_none_all_at_once() {
 #[tokio::test]
 async fn a_quick_retry_stays_in_memory() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), true);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
     bench.next();
     bench.retry("posts/a", 2);
     assert_eq!(bench.next(), None);
@@ -173,7 +182,9 @@ async fn a_quick_retry_stays_in_memory() {
 async fn a_slow_retry_becomes_rows_for_its_whole_lane_and_frees_the_cursor() {
     let mut bench = Bench::new(Order::Resource);
     for (sequence_id, resource) in [(1, "a"), (2, "a"), (3, "b")] {
-        bench.window.offer(event(sequence_id, resource), true);
+        bench
+            .window
+            .offer(event(sequence_id, resource), &Choice::Wanted);
     }
     bench.next();
     bench.retry("posts/a", 60);
@@ -184,7 +195,7 @@ async fn a_slow_retry_becomes_rows_for_its_whole_lane_and_frees_the_cursor() {
         r#"cursor 3 done [] kept ["1 waiting 1 60", "2 waiting 0 -"]"#
     );
     // What comes for the lane later waits behind them.
-    bench.window.offer(event(4, "a"), true);
+    bench.window.offer(event(4, "a"), &Choice::Wanted);
     assert_eq!(bench.next(), None);
     assert_eq!(bench.flush(), r#"cursor 4 done [] kept ["4 waiting 0 -"]"#);
     assert_eq!(bench.window.parked(), 3);
@@ -198,7 +209,7 @@ async fn a_slow_retry_becomes_rows_for_its_whole_lane_and_frees_the_cursor() {
     bench.settle("posts/a");
     assert_eq!(bench.next(), Some(2));
     // What comes while it is worked off need not become a row.
-    bench.window.offer(event(5, "a"), true);
+    bench.window.offer(event(5, "a"), &Choice::Wanted);
     bench.settle("posts/a");
     assert_eq!(bench.next(), Some(4));
     bench.settle("posts/a");
@@ -212,8 +223,8 @@ async fn a_slow_retry_becomes_rows_for_its_whole_lane_and_frees_the_cursor() {
 #[tokio::test]
 async fn a_dead_delivery_is_a_row_and_its_lane_goes_on() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), true);
-    bench.window.offer(event(2, "a"), true);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.window.offer(event(2, "a"), &Choice::Wanted);
     bench.next();
     bench.end(
         "posts/a",
@@ -231,7 +242,7 @@ async fn a_dead_delivery_is_a_row_and_its_lane_goes_on() {
 #[tokio::test]
 async fn an_attempt_that_does_not_count_is_made_again_and_leaves_no_row() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), true);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
     for _ in 0..50 {
         assert_eq!(bench.take().map(|job| job.attempt), Some(1));
         bench.end("posts/a", Fate::NotCounted);
@@ -257,7 +268,7 @@ async fn rows_from_before_a_restart_are_neither_forgotten_nor_sent_twice() {
     ];
     let mut bench = Bench::restored(Order::Resource, 10, rows);
     for sequence_id in 11..=13 {
-        bench.window.offer(event(sequence_id, "b"), true);
+        bench.window.offer(event(sequence_id, "b"), &Choice::Wanted);
     }
     assert_eq!((bench.next(), bench.next()), (Some(11), None));
     bench.settle("posts/b");
@@ -274,10 +285,10 @@ async fn rows_from_before_a_restart_are_neither_forgotten_nor_sent_twice() {
 #[tokio::test]
 async fn slow_events_get_rows_when_the_window_is_full_and_stay_in_flight() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "slow"), true);
+    bench.window.offer(event(1, "slow"), &Choice::Wanted);
     bench.next();
     for sequence_id in 2..=i64::try_from(SPAN).unwrap() {
-        bench.window.offer(event(sequence_id, "b"), false);
+        bench.window.offer(event(sequence_id, "b"), &UNWANTED);
     }
     assert_eq!(bench.window.room(), 0);
     bench.window.relieve(16);
@@ -294,9 +305,10 @@ async fn slow_events_get_rows_when_the_window_is_full_and_stay_in_flight() {
 async fn an_ordinary_backlog_needs_no_rows() {
     let mut bench = Bench::new(Order::Resource);
     for sequence_id in 1..=i64::try_from(SPAN).unwrap() {
-        bench
-            .window
-            .offer(event(sequence_id, &sequence_id.to_string()), true);
+        bench.window.offer(
+            event(sequence_id, &sequence_id.to_string()),
+            &Choice::Wanted,
+        );
     }
     bench.next();
     bench.window.relieve(16);
@@ -308,11 +320,11 @@ async fn an_ordinary_backlog_needs_no_rows() {
 async fn in_strict_order_only_the_first_one_is_parked() {
     let mut bench = Bench::new(Order::Strict);
     for sequence_id in 1..=3 {
-        bench.window.offer(event(sequence_id, "a"), true);
+        bench.window.offer(event(sequence_id, "a"), &Choice::Wanted);
     }
     bench.next();
     bench.retry("*", 60);
-    bench.window.offer(event(4, "b"), true);
+    bench.window.offer(event(4, "b"), &Choice::Wanted);
     assert_eq!(bench.flush(), r#"cursor 1 done [] kept ["1 waiting 1 60"]"#);
     bench.pass(60);
     for sequence_id in 1..=4 {
@@ -325,8 +337,8 @@ async fn in_strict_order_only_the_first_one_is_parked() {
 #[tokio::test]
 async fn the_probe_after_a_failed_one_is_another_event() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), true);
-    bench.window.offer(event(2, "b"), true);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.window.offer(event(2, "b"), &Choice::Wanted);
     assert_eq!(bench.next(), Some(1));
     bench.end("posts/a", Fate::NotCounted);
     assert_eq!(bench.next(), Some(2));
@@ -335,7 +347,7 @@ async fn the_probe_after_a_failed_one_is_another_event() {
 #[tokio::test]
 async fn a_postponed_attempt_waits_and_does_not_count() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), true);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
     bench.next();
     bench.end("posts/a", Fate::Postponed(Duration::from_secs(1)));
     assert_eq!(bench.next(), None);
@@ -349,7 +361,9 @@ async fn a_restart_repeats_nothing_that_was_delivered_behind_a_waiting_one() {
     let mut bench = Bench::new(Order::Resource);
     for sequence_id in 1..=9 {
         let resource = if sequence_id == 1 { "slow" } else { "other" };
-        bench.window.offer(event(sequence_id, resource), true);
+        bench
+            .window
+            .offer(event(sequence_id, resource), &Choice::Wanted);
     }
     bench.next();
     bench.retry("posts/slow", 2);
@@ -364,7 +378,7 @@ async fn a_restart_repeats_nothing_that_was_delivered_behind_a_waiting_one() {
 #[tokio::test]
 async fn a_log_that_begins_far_behind_the_cursor_costs_no_memory() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1 << 40, "a"), true);
+    bench.window.offer(event(1 << 40, "a"), &Choice::Wanted);
     assert_eq!(bench.window.cursor(), (1 << 40) - 1);
     assert!(bench.window.settled.capacity() < 100);
 }
@@ -372,7 +386,7 @@ async fn a_log_that_begins_far_behind_the_cursor_costs_no_memory() {
 #[tokio::test]
 async fn ids_that_are_gone_from_the_log_count_as_settled() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(100, "a"), true);
+    bench.window.offer(event(100, "a"), &Choice::Wanted);
     assert_eq!((bench.window.cursor(), bench.window.read_to()), (99, 100));
 }
 
@@ -435,7 +449,7 @@ proptest! {
                     let id = i64::try_from(log.len()).unwrap() + 1;
                     log.push((id, resource.to_string(), wanted));
                     if bench.window.read_to() + 1 == id {
-                        bench.window.offer(event(id, &resource.to_string()), wanted);
+                        bench.window.offer(event(id, &resource.to_string()), &choice(wanted));
                     }
                 }
                 Turn::Take => flying.extend(bench.window.next(bench.now, 3)),
@@ -466,7 +480,7 @@ proptest! {
                     (bench.clock, bench.now) = (clock, now);
                     flying.clear();
                     for (id, resource, wanted) in log.iter().filter(|(id, ..)| *id > cursor) {
-                        bench.window.offer(event(*id, resource), *wanted);
+                        bench.window.offer(event(*id, resource), &choice(*wanted));
                     }
                 }
             }

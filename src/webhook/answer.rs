@@ -27,9 +27,20 @@ pub enum Outcome {
         /// The root cause's own words; never the URL.
         detail: String,
     },
+    /// No request was made: the event could not be made into one.
+    NotRendered {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Outcome {
+    /// Whether the receiver was asked at all.
+    #[must_use]
+    pub fn is_of_the_endpoint(&self) -> bool {
+        !matches!(self, Self::NotRendered { .. })
+    }
+
     /// Whether another event could have fared better: not if there was nobody to send it to.
     #[must_use]
     pub fn is_of_the_event(&self) -> bool {
@@ -83,6 +94,7 @@ impl fmt::Display for Outcome {
                 status, excerpt, ..
             } => write!(f, "answered {status}: {excerpt}"),
             Self::Unreachable { cause, detail } => write!(f, "{}: {detail}", cause.as_str()),
+            Self::NotRendered { reason } => write!(f, "not sent: {reason}"),
         }
     }
 }
@@ -133,7 +145,10 @@ pub fn verdict(outcome: &Outcome) -> Verdict {
         Outcome::Refused { retry_after, .. } => Verdict::Retry {
             retry_after: *retry_after,
         },
-        Outcome::Unreachable { .. } => Verdict::Retry { retry_after: None },
+        // An expression that fails is mended in the settings, while the retries run.
+        Outcome::Unreachable { .. } | Outcome::NotRendered { .. } => {
+            Verdict::Retry { retry_after: None }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One event → one signed HTTP request → what came of it. Knows no Postgres.
 //!
-//! [`render()`] writes the body, [`Sender`] signs and sends it, [`verdict`] says what the answer
+//! [`Renderer`] writes the body, [`Sender`] signs and sends it, [`verdict`] says what the answer
 //! means for the event. When to try again is [`crate::dispatch::retry`]'s business.
 
 mod endpoint;
@@ -16,5 +16,5 @@ mod answer;
 pub use answer::{Cause, Outcome, Verdict, verdict};
 pub use delivery::{Delivery, delivery_id};
 pub use endpoint::{Endpoint, Format};
-pub use render::render;
+pub use render::{Body, Renderer};
 pub use send::{Sender, is_own_header};

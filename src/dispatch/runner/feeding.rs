@@ -68,8 +68,8 @@ impl State {
 
     fn offer(&mut self, events: Vec<Event>) {
         for event in events {
-            let wanted = self.runner.subscription.events.matches(&event.event_type);
-            self.window.offer(event, wanted);
+            let choice = self.runner.subscription.choose(&event);
+            self.window.offer(event, &choice);
         }
     }
 }

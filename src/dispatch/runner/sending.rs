@@ -8,17 +8,39 @@ use tokio::time::Instant;
 use super::{LOG_PAUSE, State};
 use crate::dispatch::retry::{Step, next_step};
 use crate::dispatch::window::{Fate, Job};
+use crate::dispatch::{Choice, Subscription};
 use crate::event_log::{Link, deliveries, read};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::age;
-use crate::webhook::{Delivery, Format, Outcome, Sender, Verdict, delivery_id, render, verdict};
+use crate::webhook::{Delivery, Outcome, Renderer, Sender, Verdict, delivery_id, verdict};
 
 /// An attempt that ended.
 pub(super) struct Attempt {
     job: Job,
-    /// What came of it, and when the event was committed. `None`: the event is no longer in the
-    /// log. `Err`: the log could not be asked. In both cases nothing was sent.
-    outcome: Result<Option<(Outcome, i64)>>,
+    /// What came of it. `Err`: the log could not be asked, and nothing was sent.
+    tried: Result<Tried>,
+}
+
+/// What came of an attempt.
+enum Tried {
+    /// It was made.
+    Made {
+        outcome: Outcome,
+        /// When the event was committed.
+        created_at: i64,
+    },
+    /// The event is no longer in the log.
+    Gone,
+    /// The event is not wanted any more.
+    Unwanted,
+}
+
+/// What the attempts of a subscription share.
+pub(super) struct Desk {
+    pub(super) subscription: Arc<Subscription>,
+    pub(super) renderer: Renderer,
+    pub(super) sender: Sender,
+    pub(super) link: Link,
 }
 
 impl State {
@@ -29,16 +51,10 @@ impl State {
         let concurrency = self.runner.subscription.concurrency.get();
         let limit = self.breaker.limit(now, concurrency);
         while let Some(job) = self.window.next(now, limit) {
-            let sender = Arc::clone(&self.sender);
-            let link = self.runner.link.clone();
-            let (source, name) = (
-                Arc::clone(&self.runner.source),
-                self.runner.subscription.name.clone(),
-            );
-            let format = self.runner.subscription.endpoint.format;
+            let desk = Arc::clone(&self.desk);
             self.jobs.spawn(async move {
-                let outcome = attempt(&sender, &link, &source, &name, format, &job).await;
-                Attempt { job, outcome }
+                let tried = desk.attempt(&job).await;
+                Attempt { job, tried }
             });
         }
     }
@@ -47,12 +63,20 @@ impl State {
         &mut self,
         ended: Result<Attempt, tokio::task::JoinError>,
     ) -> Result<()> {
-        let Attempt { job, outcome } = ended
+        let Attempt { job, tried } = ended
             .map_err(|error| Fault::permanent("a delivery ended in the middle").because(error))?;
         let (now, clock) = (Instant::now(), Timestamp::now());
-        let (outcome, created_at) = match outcome {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => {
+        let (outcome, created_at) = match tried {
+            Ok(Tried::Made {
+                outcome,
+                created_at,
+            }) => (outcome, created_at),
+            Ok(Tried::Unwanted) => {
+                let fate = Fate::Decided(Step::Settle, String::new());
+                self.window.finished(&job.lane, fate, now, clock);
+                return Ok(());
+            }
+            Ok(Tried::Gone) => {
                 let gone = Step::Dead {
                     reason: "the event is no longer in the log".to_owned(),
                 };
@@ -86,6 +110,7 @@ impl State {
     fn decide(&mut self, job: &Job, outcome: &Outcome, verdict: &Verdict, now: Instant) -> Fate {
         let was_open = self.breaker.is_open();
         let counts = match verdict {
+            _ if !outcome.is_of_the_endpoint() => true,
             Verdict::Retry { retry_after } => {
                 let event = outcome.is_of_the_event().then_some(job.sequence_id);
                 let counts = self.breaker.failure(event, now, rand::random());
@@ -167,34 +192,40 @@ impl State {
     }
 }
 
-/// One attempt: reads the event if it is not in memory, renders it, sends it.
-async fn attempt(
-    sender: &Sender,
-    link: &Link,
-    source: &str,
-    name: &str,
-    format: Format,
-    job: &Job,
-) -> Result<Option<(Outcome, i64)>> {
-    let stored;
-    let event = match &job.event {
-        Some(event) => event,
-        None => {
-            let connection = link.connection().await?;
-            let Some(found) = read::by_sequence_id(&connection, job.sequence_id).await? else {
-                return Ok(None);
-            };
-            stored = found;
-            &stored
+impl Desk {
+    /// One attempt: reads the event if it is not in memory, renders it, sends it.
+    async fn attempt(&self, job: &Job) -> Result<Tried> {
+        let stored;
+        let event = match &job.event {
+            Some(event) => event,
+            None => {
+                let connection = self.link.connection().await?;
+                let Some(found) = read::by_sequence_id(&connection, job.sequence_id).await? else {
+                    return Ok(Tried::Gone);
+                };
+                stored = found;
+                &stored
+            }
+        };
+        let made = |outcome| Tried::Made {
+            outcome,
+            created_at: event.created_at,
+        };
+        if job.doubtful {
+            match self.subscription.choose(event) {
+                Choice::Wanted => {}
+                Choice::Filtered(_) => return Ok(Tried::Unwanted),
+                Choice::Failed(reason) => return Ok(made(Outcome::NotRendered { reason })),
+            }
         }
-    };
-    let delivery = Delivery {
-        id: delivery_id(event.event_id, name),
-        attempt: job.attempt,
-    };
-    let body = render(event, source, name, &delivery, format);
-    Ok(Some((
-        sender.send(event, &delivery, body).await,
-        event.created_at,
-    )))
+        let delivery = Delivery {
+            id: delivery_id(event.event_id, &self.subscription.name),
+            attempt: job.attempt,
+        };
+        let outcome = match self.renderer.render(event, &delivery) {
+            Ok(body) => self.sender.send(event, &delivery, body).await,
+            Err(reason) => Outcome::NotRendered { reason },
+        };
+        Ok(made(outcome))
+    }
 }

@@ -16,7 +16,7 @@ use crate::fault::{Fault, Result};
 use crate::ops::cli::Output;
 use crate::ops::settings::Settings;
 use crate::wal::{Connection, Lsn};
-use crate::webhook::{Delivery, Outcome, Sender, delivery_id, render};
+use crate::webhook::{Delivery, Outcome, Renderer, Sender, delivery_id};
 
 /// Lists the webhooks and their state.
 ///
@@ -60,15 +60,13 @@ pub async fn test(settings: &Settings, name: &str, output: Output) -> Result<Exi
         id: delivery_id(event.event_id, name),
         attempt: 1,
     };
-    let body = render(
-        &event,
-        &settings.source.target.database,
-        name,
-        &delivery,
-        subscription.endpoint.format,
-    );
+    let source = Arc::from(settings.source.target.database.as_str());
+    let rendered = Renderer::new(source, &subscription.endpoint).render(&event, &delivery);
     let started = std::time::Instant::now();
-    let outcome = sender.send(&event, &delivery, body).await;
+    let outcome = match rendered {
+        Ok(body) => sender.send(&event, &delivery, body).await,
+        Err(reason) => Outcome::NotRendered { reason },
+    };
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let delivered = matches!(outcome, Outcome::Delivered { .. });
     if output.json {

@@ -7,11 +7,13 @@ mod data;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::json::Json;
-use super::{Delivery, Format};
+use super::{Delivery, Endpoint, Format};
 use crate::event::{Event, Origin};
 
 /// Room for everything but the record: names, ids, times, lists of columns.
@@ -20,43 +22,76 @@ const ENVELOPE_BYTES: usize = 1024;
 /// 0000-01-01T00:00:00Z in microseconds: RFC 3339 has four digits for the year and no sign.
 const YEAR_ZERO: i64 = -62_167_219_200_000_000;
 
-/// Writes the JSON body of one attempt. `source` is the source's name (its database) and
-/// `subscription` the receiving subscription's; [`Format::Snaapi`] shows neither.
-///
-/// A value that is not known is left out, never shown as null: an update whose old row the stream
-/// did not carry has no `data.old` and no `data.changes`.
-#[must_use]
-pub fn render(
-    event: &Event,
-    source: &str,
-    subscription: &str,
-    delivery: &Delivery,
+/// What a request carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Body {
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+/// Renders the events of one subscription.
+#[derive(Debug, Clone)]
+pub struct Renderer {
+    source: Arc<str>,
+    subscription: String,
     format: Format,
-) -> Bytes {
-    let mut json = Json::with_capacity(capacity(event));
-    json.open();
-    json.key("id");
-    json.quoted(event.event_id);
-    json.key("event");
-    json.open();
-    write_event(&mut json, event, format);
-    if format == Format::Rowhook {
-        write_additions(&mut json, event, source);
+}
+
+impl Renderer {
+    /// For an endpoint. `source` is the source's name (its database).
+    #[must_use]
+    pub fn new(source: Arc<str>, endpoint: &Endpoint) -> Self {
+        Self {
+            source,
+            subscription: endpoint.name.clone(),
+            format: endpoint.format,
+        }
     }
-    json.close();
-    if format == Format::Rowhook {
-        json.key("subscription");
-        json.string(subscription);
+
+    /// Writes the body of one attempt.
+    ///
+    /// A value that is not known is left out, never shown as null: an update whose old row the
+    /// stream did not carry has no `data.old` and no `data.changes`.
+    ///
+    /// # Errors
+    /// Why this event cannot be rendered. Another one may.
+    pub fn render(&self, event: &Event, delivery: &Delivery) -> Result<Body, String> {
+        Ok(Body {
+            content_type: "application/json",
+            bytes: self.snaapi(event, delivery),
+        })
     }
-    json.key("delivery");
-    json.open();
-    json.key("id");
-    json.quoted(delivery.id);
-    json.key("attempt");
-    json.number(delivery.attempt);
-    json.close();
-    json.close();
-    json.into_bytes().into()
+
+    /// Snaapi's request, and what our own format adds to it.
+    fn snaapi(&self, event: &Event, delivery: &Delivery) -> Bytes {
+        let format = self.format;
+        let mut json = Json::with_capacity(capacity(event));
+        json.open();
+        json.key("id");
+        json.quoted(event.event_id);
+        json.key("event");
+        json.open();
+        write_event(&mut json, event, format);
+        if format == Format::Rowhook {
+            write_additions(&mut json, event, &self.source);
+        }
+        json.close();
+        if format == Format::Rowhook {
+            json.key("subscription");
+            json.string(&self.subscription);
+        }
+        json.key("delivery");
+        json.open();
+        json.key("id");
+        json.quoted(delivery.id);
+        json.key("attempt");
+        json.number(delivery.attempt);
+        json.close();
+        json.close();
+        json.into_bytes().into()
+    }
 }
 
 /// An estimate that spares most bodies a second allocation: the record may stand in both `old` and

@@ -1,7 +1,5 @@
 //! Every kind of event in both formats, byte for byte.
 
-use std::sync::Arc;
-
 use uuid::Uuid;
 
 use super::*;
@@ -51,13 +49,28 @@ fn truncated() -> Event {
     }
 }
 
+fn rendered(
+    event: &Event,
+    source: &str,
+    subscription: &str,
+    delivery: &Delivery,
+    format: Format,
+) -> Bytes {
+    let renderer = Renderer {
+        source: Arc::from(source),
+        subscription: subscription.to_owned(),
+        format,
+    };
+    renderer.render(event, delivery).unwrap().bytes
+}
+
 /// The body, checked to be one JSON document, with a line break before each part to be readable.
 fn shown(event: &Event, format: Format) -> String {
     let delivery = Delivery {
         id: Uuid::from_u128(0x22),
         attempt: 1,
     };
-    let body = render(event, "shop", "billing", &delivery, format);
+    let body = rendered(event, "shop", "billing", &delivery, format);
     serde_json::from_slice::<serde_json::Value>(&body).unwrap();
     let mut text = String::from_utf8(body.to_vec()).unwrap();
     for part in [
@@ -262,7 +275,7 @@ fn names_are_escaped() {
         resource_id: Some(odd.into()),
         ..event(Action::Created)
     };
-    let body = render(
+    let body = rendered(
         &event,
         odd,
         odd,

@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::webhook::sign::{SigningKey, signature_header};
-use crate::webhook::{Delivery, Endpoint};
+use crate::webhook::{Body, Delivery, Endpoint};
 
 /// Headers that rowhook sets itself: `webhook-*` as the Standard Webhooks specification has them,
 /// `x-rowhook-*` for receivers that route before they parse.
@@ -54,7 +54,6 @@ impl Headers {
             value.set_sensitive(true);
             fixed.append(name, value);
         }
-        fixed.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         put(
             &mut fixed,
             "x-rowhook-subscription",
@@ -72,16 +71,17 @@ impl Headers {
         event: &Event,
         delivery: &Delivery,
         now: Timestamp,
-        body: &[u8],
+        body: &Body,
     ) -> HeaderMap {
         let event_id = event.event_id.to_string();
         // A clock before 1970 signs for 1970: the receiver refuses it, and says so.
         let timestamp = u64::try_from(now.as_second()).unwrap_or(0);
         let mut headers = self.fixed.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
         put(&mut headers, "webhook-id", &event_id);
         put(&mut headers, "webhook-timestamp", &timestamp.to_string());
         if !self.keys.is_empty() {
-            let signature = signature_header(&self.keys, &event_id, timestamp, body);
+            let signature = signature_header(&self.keys, &event_id, timestamp, &body.bytes);
             put(&mut headers, "webhook-signature", &signature);
         }
         put(&mut headers, "x-rowhook-event", &encoded(&event.event_type));

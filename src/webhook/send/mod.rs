@@ -8,7 +8,6 @@ mod tests;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, Url, redirect};
@@ -17,7 +16,7 @@ use tokio::time::timeout;
 use self::headers::Headers;
 pub use self::headers::is_own_header;
 use super::excerpt::Excerpts;
-use super::{Cause, Delivery, Endpoint, Outcome, retry_after};
+use super::{Body, Cause, Delivery, Endpoint, Outcome, retry_after};
 use crate::event::Event;
 use crate::fault::Fault;
 
@@ -72,13 +71,13 @@ impl Sender {
     ///
     /// The status decides as soon as the answer's head has come: a 2xx whose body breaks off, drips
     /// or never ends is still delivered.
-    pub async fn send(&self, event: &Event, delivery: &Delivery, body: Bytes) -> Outcome {
+    pub async fn send(&self, event: &Event, delivery: &Delivery, body: Body) -> Outcome {
         let started = Instant::now();
         let request = self
             .client
             .post(self.url.clone())
             .headers(self.headers.of(event, delivery, Timestamp::now(), &body))
-            .body(body)
+            .body(body.bytes)
             .send();
         match timeout(self.timeout, request).await {
             Ok(Ok(response)) => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -67,6 +68,13 @@ async fn answer(mut stream: TcpStream, reply: Reply) {
 
 const BODY: &str = r#"{"id":"x"}"#;
 
+fn body() -> Body {
+    Body {
+        content_type: "application/json",
+        bytes: Bytes::from_static(BODY.as_bytes()),
+    }
+}
+
 fn event() -> Event {
     Event {
         sequence_id: 1,
@@ -110,7 +118,7 @@ async fn send(endpoint: &Endpoint) -> Outcome {
     };
     Sender::new(endpoint)
         .unwrap()
-        .send(&event(), &delivery, Bytes::from_static(BODY.as_bytes()))
+        .send(&event(), &delivery, body())
         .await
 }
 
