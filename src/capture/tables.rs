@@ -3,7 +3,7 @@
 use super::continuity::{self, Break};
 use super::survey::{Survey, survey, wants_full};
 use crate::event::Capture;
-use crate::event_log::Published;
+use crate::event_log::{Published, keys};
 use crate::fault::{Fault, Result};
 use crate::wal::publication::{self, LackingPartition, Table};
 use crate::wal::{Connection, ReplicaIdentity, Source, server_error::sql_fault};
@@ -116,6 +116,11 @@ pub async fn refresh(
             let says = "it matches and is not captured: another role owns it; `rowhook check` prints what it has to run";
             refreshed.not_ours(label, says.into());
             continue;
+        }
+        // First: a table that is dropped right after it joined leaves rows behind whose key nobody
+        // else could tell.
+        if !table.primary_key.is_empty() {
+            keys::note(log, table.oid, &table.primary_key).await?;
         }
         match join(connection, source, capture, table).await {
             Ok(()) => refreshed.joined.push(label),

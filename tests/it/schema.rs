@@ -359,6 +359,50 @@ async fn a_table_that_is_dropped_and_made_anew_joins_again() {
     }
 }
 
+async fn rows(client: &Client, counting: &str) -> i64 {
+    client.query_one(counting, &[]).await.unwrap().get(0)
+}
+
+/// Under REPLICA IDENTITY FULL the catalogs alone tell a key, and those of a table that is dropped
+/// tell it no more.
+#[tokio::test]
+async fn a_tables_key_is_noted_before_its_rows_are_captured() {
+    let captured = Captured::with("create table t (id int primary key)", |rowhook| {
+        rowhook.set("source.table_refresh", "100ms")
+    })
+    .await;
+    captured.execute("insert into t values (1)").await;
+    captured.logged(1).await;
+    let holder = captured.database.client().await;
+    holder
+        .batch_execute("begin; lock table rowhook.relation_keys in access exclusive mode")
+        .await
+        .unwrap();
+    captured
+        .execute("create table u (id int primary key)")
+        .await;
+    let client = &captured.client;
+    let waits = async || {
+        let waiting = "select count(*) from pg_stat_activity
+             where application_name = 'rowhook tables' and wait_event_type = 'Lock'
+               and datname = current_database()";
+        rows(client, waiting).await > 0
+    };
+    wait_for(client, "the daemon to wait for the lock", waits).await;
+    let published = format!(
+        "select count(*) from pg_publication_tables where pubname = '{}' and tablename = 'u'",
+        captured.database.publication()
+    );
+    assert_eq!(rows(client, &published).await, 0);
+    holder.batch_execute("rollback").await.unwrap();
+    captured.daemon.wait_for_log("a new table matches").await;
+    captured
+        .execute("begin; insert into u values (7); drop table u; commit")
+        .await;
+    let events = captured.logged(2).await;
+    assert_eq!(told(&events), ["t.created 1", "u.created 7"]);
+}
+
 /// Inserts a row with a large value, changes another column, changes the key, deletes it.
 async fn life_of_a_row(identity: &str) -> Vec<Logged> {
     let captured = Captured::with(
