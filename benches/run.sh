@@ -12,6 +12,12 @@
 #
 #   benches/run.sh latency    insert → webhook, at a fixed rate whatever the answers take
 #     RATE=500 SECONDS_LONG=20 TRANSPORTS="tcp"
+#
+#   benches/run.sh deliver    stored events → signed webhooks, beside a plain client of the same HTTP
+#                             library that sends the same bodies
+#     EVENTS=200000           in the log
+#     RUNS=3
+#     CASES="resource none strict twenty recovery hundred_at_head hundred_behind"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,7 +31,6 @@ ROWS=${ROWS:-1000000}
 UPDATES=${UPDATES:-500000}
 RUNS=${RUNS:-3}
 TRANSPORTS=${TRANSPORTS:-tcp}
-CASES=${CASES:-inserts updates}
 READERS=${READERS:-recvlogical rowhook}
 RATE=${RATE:-500}
 SECONDS_LONG=${SECONDS_LONG:-20}
@@ -225,7 +230,7 @@ bench_drain() {
     local case
     write_scripts
     rm -f "$RESULTS/drain.jsonl"
-    for case in $CASES; do
+    for case in ${CASES:-inserts updates}; do
         case "$case" in
             inserts) drain_case inserts $((ROWS / 4 * 4)) ;;
             updates) drain_case updates $((UPDATES / 4 * 4)) ;;
@@ -288,6 +293,38 @@ TOML
     export BENCH_SECRET
 }
 
+bench_deliver() {
+    local ends
+    ends=$(cargo bench --no-run --bench deliver --message-format json 2>/dev/null |
+        python3 -c 'import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if message.get("target", {}).get("name") == "deliver":
+        print(message["executable"])')
+    sql postgres 'create database deliver'
+    create_orders deliver
+    export BENCH_SOURCE BENCH_LOG
+    BENCH_SOURCE=$(cluster_url deliver tcp)
+    BENCH_LOG=$BENCH_SOURCE
+    cat >"$CLUSTER/setup.toml" <<TOML
+[source]
+url = "$BENCH_SOURCE"
+slot = "deliver"
+publication = "bench"
+tls = { mode = "disable" }
+
+[capture]
+tables = ["public.orders"]
+TOML
+    "$ROWHOOK" --config "$CLUSTER/setup.toml" setup >&2
+    fill_orders deliver "${EVENTS:-200000}"
+    BENCH_SECRET=whsec_$(head -c 32 /dev/urandom | base64)
+    mkdir -p "$RESULTS/scratch"
+    export BENCH_SECRET PG_BIN
+    BENCH_ROWHOOK=$(realpath "$ROWHOOK") BENCH_ENDS=$ends BENCH_SCRATCH=$RESULTS/scratch \
+        BENCH_RESULT=$RESULTS/deliver.json python3 benches/deliver.py
+}
+
 wait_ready() {
     local pid=$1 api=$2
     for _ in $(seq 300); do
@@ -305,7 +342,7 @@ wait_ready() {
 mkdir -p "$RESULTS"
 RESULTS=$(cd "$RESULTS" && pwd)
 case "${1:-}" in
-    drain | latency)
+    drain | latency | deliver)
         if reads rowhook && [ "$ROWHOOK" = "$TARGET/release/rowhook" ]; then
             cargo build --release --bin rowhook
         fi
