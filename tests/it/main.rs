@@ -40,6 +40,7 @@ mod backfill;
 mod history;
 mod delivery;
 mod endpoints;
+mod bad_days;
 mod restarts;
 mod secrets;
 mod verifiers;
