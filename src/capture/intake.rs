@@ -17,7 +17,8 @@ use super::histories::KnownHistories;
 use super::recall::{Held, Recall};
 use crate::decode::{Change, Message, Relation, RowChange, decode};
 use crate::event::{
-    Capture, Draft, Drafter, EventIds, Fields, MisfitRow, Shape, TypeCatalog, postgres_micros,
+    CONTEXT_PREFIX, Capture, Draft, Drafter, EventIds, Fields, MisfitRow, Shape, TypeCatalog,
+    merged_context, postgres_micros,
 };
 use crate::event_log::history::History;
 use crate::event_log::{Batch, Checkpoint, Chunk, Note, Transaction, TransactionEnd};
@@ -198,6 +199,7 @@ impl Intake {
                 commit_lsn,
                 commit_time,
                 xid,
+                context: None,
             },
             next_index: 0,
             already_logged: commit_lsn <= self.logged,
@@ -240,6 +242,7 @@ impl Intake {
             commit_lsn: end_lsn,
             commit_time: now,
             xid: 0,
+            context: None,
         };
         let shape = Arc::new(Shape::of_notes(&note.event_type));
         let record = note.record.to_string();
@@ -294,10 +297,31 @@ impl Intake {
                 content,
                 ..
             } if prefix == backfill::PREFIX => self.watermark(content).await?,
+            Message::Logical {
+                transactional: true,
+                prefix,
+                content,
+                ..
+            } if prefix == CONTEXT_PREFIX => self.set_context(content),
             // Names of types and origins are not needed, nor are messages of others.
             Message::Logical { .. } | Message::Origin { .. } | Message::Type { .. } => {}
         }
         Ok(Step::Taken)
+    }
+
+    /// Takes what the application says of the running transaction. Anybody can write such a message:
+    /// one that says nothing must not stop the stream.
+    fn set_context(&mut self, content: &[u8]) {
+        let Some(running) = &mut self.running else {
+            return;
+        };
+        let transaction = &mut running.transaction;
+        match merged_context(transaction.context.as_deref(), content) {
+            Ok(context) => transaction.context = context,
+            Err(why) => {
+                tracing::warn!(xid = transaction.xid, %why, "a context is left out of its events")
+            }
+        }
     }
 
     /// Adds the event of a row change; without one, of a TRUNCATE.
@@ -324,7 +348,7 @@ impl Intake {
         };
         let index = running.next_index;
         running.next_index += 1;
-        Ok((!running.already_logged).then_some((running.transaction, index)))
+        Ok((!running.already_logged).then(|| (running.transaction.clone(), index)))
     }
 
     /// Adds an event to the batch.

@@ -1,5 +1,6 @@
 //! Row changes become events. Pure.
 
+mod context;
 mod cut;
 mod draft;
 mod fields;
@@ -18,6 +19,7 @@ mod fuzz;
 #[cfg(test)]
 mod tests;
 
+pub use context::{CONTEXT_PREFIX, merged as merged_context};
 pub use cut::Cut;
 pub use draft::{Draft, Drafter, MisfitRow};
 pub use fields::{Fields, Member};

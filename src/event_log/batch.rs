@@ -13,7 +13,7 @@ use crate::event::{Action, Cut, Draft, Event, OldRow, Origin, Shape, unix_micros
 use crate::wal::Lsn;
 
 /// The transaction that a change belongs to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Transaction {
     /// LSN of its commit record.
     pub commit_lsn: Lsn,
@@ -21,6 +21,8 @@ pub struct Transaction {
     pub commit_time: i64,
     /// Its id.
     pub xid: u32,
+    /// What the application has said of it so far.
+    pub context: Option<ByteString>,
 }
 
 /// Where the last complete transaction of a batch ends.
@@ -74,6 +76,7 @@ struct Mark {
     old_row: OldRow,
     unknown: Vec<String>,
     as_text: Vec<String>,
+    context: Option<ByteString>,
 }
 
 /// A batch that is complete, or a part of a transaction that is too large for one.
@@ -145,7 +148,13 @@ impl Batch {
             cut.draft(draft)
         });
         let draft = left.as_ref().unwrap_or(draft);
-        let parts = copy::put_event(&mut self.rows, place, shape, draft)?;
+        let parts = copy::put_event(
+            &mut self.rows,
+            place,
+            shape,
+            draft,
+            transaction.context.as_deref(),
+        )?;
         self.next_sequence_id += 1;
         self.count += 1;
         self.open = true;
@@ -158,6 +167,7 @@ impl Batch {
                 old_row: draft.old_row,
                 unknown: names(shape, draft.unknown),
                 as_text: names(shape, draft.as_text),
+                context: transaction.context.clone(),
             });
         }
         Ok(())
@@ -293,7 +303,7 @@ impl Chunk {
             created_at: unix_micros(mark.place.commit_time),
             record: mark.parts.record.and_then(|span| self.text(span)),
             previous: mark.parts.previous.and_then(|span| self.text(span)),
-            context: None,
+            context: mark.context.clone(),
             old_row: mark.old_row,
             unknown: mark.unknown.clone(),
             as_text: mark.as_text.clone(),

@@ -63,6 +63,7 @@ pub(super) fn put_event(
     place: Place,
     shape: &Shape,
     draft: &Draft<'_>,
+    context: Option<&str>,
 ) -> Result<Parts, ValueTooLong> {
     out.put_i16(COLUMNS);
     put_i64(out, place.sequence_id);
@@ -74,7 +75,7 @@ pub(super) fn put_event(
     put_i64(out, place.commit_time);
     let record = put_optional(out, draft.record)?;
     let previous = put_optional(out, draft.previous)?;
-    put_optional(out, None)?;
+    put_optional(out, context.map(str::as_bytes))?;
     put(out, draft.old_row.as_str().as_bytes())?;
     put_names(out, shape, draft.unknown)?;
     put_names(out, shape, draft.as_text)?;

@@ -35,6 +35,7 @@ mod audit;
 mod served;
 mod harness;
 mod capture;
+mod context;
 mod previous;
 mod backfill;
 mod history;

@@ -127,7 +127,7 @@ impl Intake {
 
     /// The transaction that is being streamed. A relation is never sent outside of one.
     pub(super) fn rows(&self) -> RowsOf {
-        let transaction = self.running.as_ref().map(|running| running.transaction);
+        let transaction = self.running.as_ref().map(|running| &running.transaction);
         RowsOf {
             xid: transaction.map_or(0, |transaction| transaction.xid),
             committed_at: transaction.map_or(0, |it| unix_micros(it.commit_time)),

@@ -3,6 +3,8 @@
 
 mod slot_making;
 
+use tokio_postgres::error::SqlState;
+
 use super::print;
 use crate::capture::continuity::{self, Break};
 use crate::capture::histories;
@@ -17,6 +19,13 @@ use crate::wal::publication::{self, LackingPartition, Publication, Table};
 use crate::wal::{Connection, GatedSession, ReplicaIdentity, server_error::sql_fault, slot};
 use slot_making::Making;
 pub(super) use slot_making::is_ours;
+
+/// What applications call inside their own transactions.
+const SOURCE_FUNCTIONS: &str = include_str!("../../../sql/source_functions.sql");
+
+/// `if not exists` alone would ask for the right to create schemas even where this one is there.
+const CREATE_SCHEMA: &str = "do $$ begin if not exists (select from pg_catalog.pg_namespace where nspname = 'rowhook') \
+     then create schema rowhook; end if; end $$";
 
 /// Sets everything up. May be run again at any time; what is there already stays.
 ///
@@ -69,9 +78,31 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
     if let Some(published) = published {
         published.note(&log).await?;
     }
+    functions(&connection).await?;
     let publication = &source.publication;
     histories::note_published(&connection, &log, publication, &settings.capture).await?;
     Ok(())
+}
+
+/// What applications may call. Capture does without, so a role that may not create them sets up all
+/// the same.
+async fn functions(connection: &Connection) -> Result<()> {
+    let sql = format!("begin; {CREATE_SCHEMA}; {SOURCE_FUNCTIONS}; commit");
+    match connection.batch_execute(&sql).await {
+        Ok(()) => print::line("function rowhook.set_context: ready"),
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            // The failed transaction is still open.
+            let _ = connection.batch_execute("rollback").await;
+            print::line(
+                "function rowhook.set_context: not made, as this role may not; `rowhook setup --print-sql` \
+                 prints it for somebody who may",
+            )
+        }
+        Err(error) => Err(sql_fault(
+            "cannot make the functions for applications",
+            error,
+        )),
+    }
 }
 
 async fn published(connection: &Connection, settings: &Settings) -> Result<Option<Published>> {
@@ -256,6 +287,12 @@ fn script(
     lines.extend(
         publication_sql(&source.publication, found, survey, |_| true).map(|sql| format!("{sql};")),
     );
+    lines.extend([
+        "\n-- On the source, if applications are to say who changes rows; capture does without:"
+            .to_owned(),
+        format!("{CREATE_SCHEMA};"),
+        SOURCE_FUNCTIONS.to_owned(),
+    ]);
     lines.extend([
         format!("\n-- On the log, database {}:", log.database),
         format!("create schema if not exists rowhook authorization {};", publication::quote(&log.user)),
