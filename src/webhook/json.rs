@@ -80,6 +80,21 @@ impl Json {
         self.0.push(b']');
     }
 
+    /// Begins an array, whose items are announced by [`Self::next_item`].
+    pub(super) fn open_list(&mut self) {
+        self.0.push(b'[');
+    }
+
+    /// Another item of an array follows.
+    pub(super) fn next_item(&mut self) {
+        self.comma();
+    }
+
+    /// Ends an array.
+    pub(super) fn close_list(&mut self) {
+        self.0.push(b']');
+    }
+
     /// The text.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0

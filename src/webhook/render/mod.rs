@@ -1,9 +1,10 @@
 //! An event → the body of a request.
 //!
-//! Both formats follow Snaapi's webhook request, in its order of keys; `rowhook` adds to it. The
-//! text is written straight into one buffer: records are copied as they stand in the log.
+//! One format, one file. The text is written straight into one buffer: records are copied as they
+//! stand in the log.
 
 mod data;
+mod snaapi;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,7 @@ use jiff::Timestamp;
 
 use super::json::Json;
 use super::{Delivery, Endpoint, Format};
-use crate::event::{Event, Origin};
+use crate::event::Event;
 
 /// Room for everything but the record: names, ids, times, lists of columns.
 const ENVELOPE_BYTES: usize = 1024;
@@ -27,6 +28,9 @@ const YEAR_ZERO: i64 = -62_167_219_200_000_000;
 pub struct Body {
     /// Its media type.
     pub content_type: &'static str,
+    /// Headers that belong to it: names in lower case, values as they are meant. The sender encodes
+    /// what no header can hold.
+    pub headers: Vec<(&'static str, String)>,
     /// Its bytes.
     pub bytes: Bytes,
 }
@@ -58,39 +62,40 @@ impl Renderer {
     /// # Errors
     /// Why this event cannot be rendered. Another one may.
     pub fn render(&self, event: &Event, delivery: &Delivery) -> Result<Body, String> {
+        let mut json = Json::with_capacity(capacity(event));
+        self.payload(&mut json, event, delivery);
         Ok(Body {
             content_type: "application/json",
-            bytes: self.snaapi(event, delivery),
+            headers: Vec::new(),
+            bytes: json.into_bytes().into(),
         })
     }
 
-    /// Snaapi's request, and what our own format adds to it.
-    fn snaapi(&self, event: &Event, delivery: &Delivery) -> Bytes {
-        let format = self.format;
-        let mut json = Json::with_capacity(capacity(event));
-        json.open();
-        json.key("id");
-        json.quoted(event.event_id);
-        json.key("event");
-        json.open();
-        write_event(&mut json, event, format);
-        if format == Format::Rowhook {
-            write_additions(&mut json, event, &self.source);
+    /// Writes the body of one attempt at several events: a JSON array of what each would be alone.
+    ///
+    /// # Errors
+    /// Why these events cannot be rendered.
+    pub fn render_batch(&self, batch: &[(&Event, Delivery)]) -> Result<Body, String> {
+        let room = batch.iter().map(|(event, _)| capacity(event)).sum();
+        let mut json = Json::with_capacity(room);
+        json.open_list();
+        for (event, delivery) in batch {
+            json.next_item();
+            self.payload(&mut json, event, delivery);
         }
-        json.close();
-        if format == Format::Rowhook {
-            json.key("subscription");
-            json.string(&self.subscription);
+        json.close_list();
+        Ok(Body {
+            content_type: "application/json",
+            headers: Vec::new(),
+            bytes: json.into_bytes().into(),
+        })
+    }
+
+    /// What stands for one event in a body.
+    fn payload(&self, json: &mut Json, event: &Event, delivery: &Delivery) {
+        match self.format {
+            Format::Rowhook | Format::Snaapi => self.snaapi(json, event, delivery),
         }
-        json.key("delivery");
-        json.open();
-        json.key("id");
-        json.quoted(delivery.id);
-        json.key("attempt");
-        json.number(delivery.attempt);
-        json.close();
-        json.close();
-        json.into_bytes().into()
     }
 }
 
@@ -99,62 +104,6 @@ impl Renderer {
 fn capacity(event: &Event) -> usize {
     let len = |text: &Option<_>| text.as_deref().map_or(0, str::len);
     ENVELOPE_BYTES + 2 * (len(&event.record) + len(&event.previous)) + len(&event.context)
-}
-
-/// The members that both formats have.
-fn write_event(json: &mut Json, event: &Event, format: Format) {
-    json.key("type");
-    json.string(&event.event_type);
-    json.key("resource");
-    json.string(&event.resource);
-    json.key("resourceId");
-    match &event.resource_id {
-        Some(id) => json.string(id),
-        None => json.raw("null"),
-    }
-    if format == Format::Rowhook {
-        json.key("sequenceId");
-        json.number(event.sequence_id);
-    }
-    json.key("createdAt");
-    json.quoted(time(event.created_at));
-    json.key("data");
-    data::write(json, event);
-}
-
-/// The members that only our own format has.
-fn write_additions(json: &mut Json, event: &Event, source: &str) {
-    if let Some(previous) = &event.previous {
-        json.key("previousValues");
-        json.raw(previous);
-    }
-    if !event.unknown.is_empty() {
-        json.key("unknown");
-        json.strings(&event.unknown);
-    }
-    if !event.as_text.is_empty() {
-        json.key("asText");
-        json.strings(&event.as_text);
-    }
-    json.key("source");
-    write_source(json, &event.origin, source);
-    json.key("context");
-    json.raw(event.context.as_deref().unwrap_or("null"));
-}
-
-fn write_source(json: &mut Json, origin: &Origin, source: &str) {
-    json.open();
-    json.key("database");
-    json.string(source);
-    json.key("schema");
-    json.string(&origin.schema);
-    json.key("table");
-    json.string(&origin.table);
-    json.key("xid");
-    json.number(origin.xid);
-    json.key("lsn");
-    json.quoted(origin.commit_lsn);
-    json.close();
 }
 
 /// Microseconds since 1970 as an RFC 3339 time in UTC, its fraction without trailing zeros. Before
