@@ -31,12 +31,24 @@ impl Json {
         self.0.extend_from_slice(b"\":");
     }
 
+    /// The next member's key, escaped.
+    pub(super) fn name(&mut self, name: &str) {
+        self.comma();
+        self.string(name);
+        self.0.push(b':');
+    }
+
     /// The next member, whose key is a JSON string and whose value is any JSON text.
     pub(super) fn member(&mut self, key: &str, value: &str) {
+        self.written_key(key);
+        self.raw(value);
+    }
+
+    /// The next member's key, which is a JSON string already.
+    pub(super) fn written_key(&mut self, key: &str) {
         self.comma();
         self.raw(key);
         self.0.push(b':');
-        self.raw(value);
     }
 
     /// A string, escaped.

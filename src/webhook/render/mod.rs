@@ -3,10 +3,22 @@
 //! One format, one file. The text is written straight into one buffer: records are copied as they
 //! stand in the log.
 
+mod change;
+mod cloudevents;
 mod data;
+mod documents;
+mod hasura;
+mod names;
+mod sharetribe;
 mod snaapi;
+mod stelace;
+mod thena;
+#[cfg(test)]
+mod format_tests;
 #[cfg(test)]
 mod tests;
+
+pub(super) use self::cloudevents::is_attribute_header;
 
 use std::sync::Arc;
 
@@ -22,6 +34,9 @@ const ENVELOPE_BYTES: usize = 1024;
 
 /// 0000-01-01T00:00:00Z in microseconds: RFC 3339 has four digits for the year and no sign.
 const YEAR_ZERO: i64 = -62_167_219_200_000_000;
+
+/// The media type of a body that has none of its own.
+const JSON: &str = "application/json";
 
 /// What a request carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,19 +71,21 @@ impl Renderer {
 
     /// Writes the body of one attempt.
     ///
-    /// A value that is not known is left out, never shown as null: an update whose old row the
-    /// stream did not carry has no `data.old` and no `data.changes`.
+    /// A value that is not known is left out, never shown as null: where the stream did not carry an
+    /// update's old row, no format has it or says what changed.
     ///
     /// # Errors
     /// Why this event cannot be rendered. Another one may.
     pub fn render(&self, event: &Event, delivery: &Delivery) -> Result<Body, String> {
+        let content_type = match self.format {
+            Format::CloudeventsBatch => return self.render_batch(&[(event, *delivery)]),
+            Format::CloudeventsBinary => return Ok(self.binary_cloudevent(event)),
+            Format::Cloudevents => cloudevents::STRUCTURED,
+            _ => JSON,
+        };
         let mut json = Json::with_capacity(capacity(event));
         self.payload(&mut json, event, delivery);
-        Ok(Body {
-            content_type: "application/json",
-            headers: Vec::new(),
-            bytes: json.into_bytes().into(),
-        })
+        Ok(Body::of(content_type, json))
     }
 
     /// Writes the body of one attempt at several events: a JSON array of what each would be alone.
@@ -76,6 +93,13 @@ impl Renderer {
     /// # Errors
     /// Why these events cannot be rendered.
     pub fn render_batch(&self, batch: &[(&Event, Delivery)]) -> Result<Body, String> {
+        let content_type = match self.format {
+            Format::Cloudevents | Format::CloudeventsBatch => cloudevents::BATCH,
+            Format::CloudeventsBinary => {
+                return Err("the headers of a binary CloudEvent tell of one event".to_owned());
+            }
+            _ => JSON,
+        };
         let room = batch.iter().map(|(event, _)| capacity(event)).sum();
         let mut json = Json::with_capacity(room);
         json.open_list();
@@ -84,17 +108,31 @@ impl Renderer {
             self.payload(&mut json, event, delivery);
         }
         json.close_list();
-        Ok(Body {
-            content_type: "application/json",
-            headers: Vec::new(),
-            bytes: json.into_bytes().into(),
-        })
+        Ok(Body::of(content_type, json))
     }
 
     /// What stands for one event in a body.
     fn payload(&self, json: &mut Json, event: &Event, delivery: &Delivery) {
         match self.format {
             Format::Rowhook | Format::Snaapi => self.snaapi(json, event, delivery),
+            Format::Hasura { max_retries } => self.hasura(json, event, delivery, max_retries),
+            Format::Cloudevents | Format::CloudeventsBinary | Format::CloudeventsBatch => {
+                self.cloudevent(json, event);
+            }
+            Format::Sharetribe => self.sharetribe(json, event),
+            Format::SharetribeApi => self.sharetribe_api(json, event),
+            Format::Stelace => stelace::write(json, event),
+            Format::Thena => self.thena(json, event),
+        }
+    }
+}
+
+impl Body {
+    fn of(content_type: &'static str, json: Json) -> Self {
+        Self {
+            content_type,
+            headers: Vec::new(),
+            bytes: json.into_bytes().into(),
         }
     }
 }
@@ -110,4 +148,17 @@ fn capacity(event: &Event) -> usize {
 /// the year 0 and after 9999 it is the nearest time that can be written.
 fn time(microseconds: i64) -> Timestamp {
     Timestamp::from_microsecond(microseconds.max(YEAR_ZERO)).unwrap_or(Timestamp::MAX)
+}
+
+/// The same to the millisecond, always with three digits, as JavaScript writes it.
+fn milliseconds(microseconds: i64) -> String {
+    format!("{:.3}", time(microseconds))
+}
+
+/// The resource's id as a string, null for events of a whole table.
+fn resource_id(json: &mut Json, event: &Event) {
+    match &event.resource_id {
+        Some(id) => json.string(id),
+        None => json.raw("null"),
+    }
 }

@@ -1,7 +1,7 @@
 //! Formats `rowhook` and `snaapi`: Snaapi's webhook request, in its order of keys, and what our own
 //! format adds to it.
 
-use super::{Renderer, data, time};
+use super::{Renderer, data, resource_id, time};
 use crate::event::{Event, Origin};
 use crate::webhook::json::Json;
 use crate::webhook::{Delivery, Format};
@@ -42,10 +42,7 @@ fn write_event(json: &mut Json, event: &Event, format: Format) {
     json.key("resource");
     json.string(&event.resource);
     json.key("resourceId");
-    match &event.resource_id {
-        Some(id) => json.string(id),
-        None => json.raw("null"),
-    }
+    resource_id(json, event);
     if format == Format::Rowhook {
         json.key("sequenceId");
         json.number(event.sequence_id);

@@ -6,7 +6,7 @@ use super::*;
 use crate::event::{Action, OldRow, Origin};
 use crate::wal::Lsn;
 
-fn event(action: Action) -> Event {
+pub(super) fn event(action: Action) -> Event {
     Event {
         sequence_id: 42,
         event_id: Uuid::from_u128(0x11),
