@@ -1,6 +1,7 @@
 //! One row's life in the formats of other systems, byte for byte.
 
 mod cloudevents;
+mod documented;
 mod hasura;
 mod sharetribe;
 mod stelace;
