@@ -34,7 +34,7 @@ impl<'a> Change<'a> {
         let record = event.record.as_deref();
         match event.action {
             Action::Created | Action::Snapshot => Self::between(Side::Nothing, stored(record)),
-            Action::Updated => Self::update(record, old_values(event)),
+            Action::Updated => Self::update(record, previous(event)),
             Action::Deleted => Self::between(stored(record), Side::Nothing),
             Action::Truncated | Action::Noted => {
                 Self::between(Side::Nothing, record.map_or(Side::Nothing, Side::Stored))
@@ -63,9 +63,9 @@ impl<'a> Change<'a> {
     }
 }
 
-/// The previous values, if together with the record they make up the whole old row. With the old
-/// key alone the other columns may have changed as well.
-fn old_values(event: &Event) -> Option<Fields<'_>> {
+/// The columns that an update changed, with their old values, if together with the record they make
+/// up the whole old row. With the old key alone the other columns may have changed as well.
+pub(super) fn previous(event: &Event) -> Option<Fields<'_>> {
     match event.old_row {
         OldRow::Full => event.previous.as_deref().and_then(Fields::read),
         OldRow::Absent | OldRow::Key | OldRow::Partial => None,

@@ -1,7 +1,7 @@
 //! Formats `sharetribe` and `sharetribe-api`: an event of Sharetribe's, in the native form and in
 //! that of the Integration API. Its documentation: "Events", "Event data formats".
 
-use super::change::Change;
+use super::change;
 use super::documents;
 use super::names::verb;
 use super::{Renderer, milliseconds, resource_id};
@@ -104,7 +104,7 @@ impl<'a> Previous<'a> {
                 Some(Self::Nothing)
             }
             Action::Deleted => record().map(Self::Row),
-            Action::Updated => Some(Self::Changed(Change::of(event).previous?, record()?)),
+            Action::Updated => Some(Self::Changed(change::previous(event)?, record()?)),
         }
     }
 

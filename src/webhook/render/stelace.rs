@@ -1,6 +1,6 @@
 //! Format `stelace`: Stelace's event object. Its documentation: "Events".
 
-use super::change::Change;
+use super::change;
 use super::names::{camel_case, verb};
 use super::{milliseconds, resource_id};
 use crate::event::{Action, Event, Fields};
@@ -50,7 +50,7 @@ fn changes_requested(json: &mut Json, event: &Event) {
         return;
     }
     let row = event.record.as_deref().and_then(Fields::read);
-    let Some((row, previous)) = row.zip(Change::of(event).previous) else {
+    let Some((row, previous)) = row.zip(change::previous(event)) else {
         return;
     };
     json.key("changesRequested");

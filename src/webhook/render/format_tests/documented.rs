@@ -8,7 +8,7 @@ use crate::event::{Fields, Member};
 const MARKER: &str =
     "<!-- From here on the test `every_format_is_documented` writes, with ROWHOOK_BLESS=1. -->\n";
 
-const FORMATS: [(&str, Format); 10] = [
+pub(super) const FORMATS: [(&str, Format); 10] = [
     ("rowhook", Format::Rowhook),
     ("snaapi", Format::Snaapi),
     ("hasura", Format::Hasura { max_retries: 11 }),

@@ -1,5 +1,6 @@
 //! One row's life in the formats of other systems, byte for byte.
 
+mod any_event;
 mod cloudevents;
 mod documented;
 mod hasura;
