@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cloudevents.core.bindings.http import HTTPMessage, from_http
@@ -9,6 +10,8 @@ from cloudevents.core.formats.json import JSONFormat
 
 BATCH = "application/cloudevents-batch+json"
 STRUCTURED = "application/cloudevents+json"
+# Requests come side by side, and print writes a line in two parts.
+PRINTING = threading.Lock()
 
 
 def events(headers, body):
@@ -43,7 +46,8 @@ class Receiver(BaseHTTPRequestHandler):
             self.send_response(400)
             self.send_header("Content-Length", "0")
         else:
-            print("\n".join(lines), flush=True)
+            with PRINTING:
+                print("\n".join(lines), flush=True)
             self.send_response(204)
         self.end_headers()
 
