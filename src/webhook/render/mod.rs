@@ -71,8 +71,8 @@ impl Renderer {
 
     /// Writes the body of one attempt.
     ///
-    /// A value that is not known is left out, never shown as null: where the stream did not carry an
-    /// update's old row, no format has it or says what changed.
+    /// A value that is not known is left out, never shown as null: an update whose old row the
+    /// stream did not carry has none in any format, and no list of what changed.
     ///
     /// # Errors
     /// Why this event cannot be rendered. Another one may.
