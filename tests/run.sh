@@ -119,6 +119,13 @@ mkdir -p "$ROWHOOK_TEST_NODE_RECEIVER"
 cp examples/receivers/node/package.json examples/receivers/node/receiver.mjs "$ROWHOOK_TEST_NODE_RECEIVER"
 npm install --prefix "$ROWHOOK_TEST_NODE_RECEIVER" --no-audit --no-fund --loglevel=error
 
+say 'the SDKs of CloudEvents for Python and Node'
+"$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r tests/receivers/requirements.txt
+export ROWHOOK_TEST_NODE_CLOUDEVENTS=$target/node-cloudevents
+mkdir -p "$ROWHOOK_TEST_NODE_CLOUDEVENTS"
+cp tests/receivers/package.json tests/receivers/read_cloudevents.mjs "$ROWHOOK_TEST_NODE_CLOUDEVENTS"
+npm install --prefix "$ROWHOOK_TEST_NODE_CLOUDEVENTS" --no-audit --no-fund --loglevel=error
+
 newest_postgres() {
     local newest
     newest=$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | sort -V | tail -n 1)

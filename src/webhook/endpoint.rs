@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::render::is_attribute_header;
 use super::sign::SigningKey;
 use crate::secret::Secret;
 
@@ -44,6 +45,45 @@ pub enum Format {
     Rowhook,
     /// Snaapi's request, exactly.
     Snaapi,
+    /// What Hasura's event triggers send.
+    Hasura {
+        /// How many attempts may follow the first one.
+        max_retries: u32,
+    },
+    /// CloudEvents, structured.
+    Cloudevents,
+    /// CloudEvents, binary: attributes are headers.
+    CloudeventsBinary,
+    /// CloudEvents in batches, a single event included.
+    CloudeventsBatch,
+    /// Sharetribe's event in its native form.
+    Sharetribe,
+    /// Sharetribe's event as the Integration API gives it.
+    SharetribeApi,
+    /// Stelace's event object.
+    Stelace,
+    /// Thena's platform event.
+    Thena,
+}
+
+impl Format {
+    /// Whether a request may carry several events: in CloudEvents' binary mode its headers tell of
+    /// one.
+    #[must_use]
+    pub fn has_batches(self) -> bool {
+        self != Self::CloudeventsBinary
+    }
+
+    /// Whether a header, its name in lower case, would contradict the format: an attribute of a
+    /// binary CloudEvent, or what makes a structured one look binary.
+    #[must_use]
+    pub fn is_own_header(self, name: &str) -> bool {
+        match self {
+            Self::CloudeventsBinary => is_attribute_header(name),
+            Self::Cloudevents | Self::CloudeventsBatch => name.starts_with("ce-"),
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]

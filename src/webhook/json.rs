@@ -31,12 +31,24 @@ impl Json {
         self.0.extend_from_slice(b"\":");
     }
 
+    /// The next member's key, escaped.
+    pub(super) fn name(&mut self, name: &str) {
+        self.comma();
+        self.string(name);
+        self.0.push(b':');
+    }
+
     /// The next member, whose key is a JSON string and whose value is any JSON text.
     pub(super) fn member(&mut self, key: &str, value: &str) {
+        self.written_key(key);
+        self.raw(value);
+    }
+
+    /// The next member's key, which is a JSON string already.
+    pub(super) fn written_key(&mut self, key: &str) {
         self.comma();
         self.raw(key);
         self.0.push(b':');
-        self.raw(value);
     }
 
     /// A string, escaped.
@@ -77,6 +89,21 @@ impl Json {
             self.comma();
             self.string(item);
         }
+        self.0.push(b']');
+    }
+
+    /// Begins an array, whose items are announced by [`Self::next_item`].
+    pub(super) fn open_list(&mut self) {
+        self.0.push(b'[');
+    }
+
+    /// Another item of an array follows.
+    pub(super) fn next_item(&mut self) {
+        self.comma();
+    }
+
+    /// Ends an array.
+    pub(super) fn close_list(&mut self) {
         self.0.push(b']');
     }
 

@@ -40,6 +40,7 @@ mod previous;
 mod backfill;
 mod history;
 mod delivery;
+mod formats;
 mod endpoints;
 mod bad_days;
 mod restarts;

@@ -19,8 +19,8 @@ use crate::served::Served;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A receiver from `examples/`, running.
-struct Example {
-    url: String,
+pub(crate) struct Example {
+    pub(crate) url: String,
     printed: Lines<BufReader<ChildStdout>>,
     // Kept, so that it can go on complaining.
     complaints: Lines<BufReader<ChildStderr>>,
@@ -28,7 +28,7 @@ struct Example {
 }
 
 impl Example {
-    async fn start(mut command: Command, secret: &str) -> Self {
+    pub(crate) async fn start(mut command: Command, secret: &str) -> Self {
         let mut process = command
             .env("WEBHOOK_SECRET", secret)
             .env("PORT", "0")
@@ -62,7 +62,7 @@ impl Example {
     }
 
     /// The next event's line. Panics if the receiver refuses a request instead.
-    async fn line(&mut self) -> String {
+    pub(crate) async fn line(&mut self) -> String {
         let line = tokio::select! {
             line = next(&mut self.printed) => line,
             complaint = next(&mut self.complaints) => panic!("the receiver says: {complaint:?}"),
@@ -79,7 +79,7 @@ async fn next<R: tokio::io::AsyncRead + Unpin>(lines: &mut Lines<BufReader<R>>) 
 }
 
 /// What `tests/run.sh` installed; `None`, and a word about it, where it did not run.
-fn installed(variable: &str) -> Option<OsString> {
+pub(crate) fn installed(variable: &str) -> Option<OsString> {
     let value = std::env::var_os(variable).filter(|value| !value.is_empty());
     if value.is_none() {
         eprintln!("SKIPPED: {variable} is not set; run tests/run.sh");

@@ -1,11 +1,24 @@
 //! An event → the body of a request.
 //!
-//! Both formats follow Snaapi's webhook request, in its order of keys; `rowhook` adds to it. The
-//! text is written straight into one buffer: records are copied as they stand in the log.
+//! One format, one file. The text is written straight into one buffer: records are copied as they
+//! stand in the log.
 
+mod change;
+mod cloudevents;
 mod data;
+mod documents;
+mod hasura;
+mod names;
+mod sharetribe;
+mod snaapi;
+mod stelace;
+mod thena;
+#[cfg(test)]
+mod format_tests;
 #[cfg(test)]
 mod tests;
+
+pub(super) use self::cloudevents::is_attribute_header;
 
 use std::sync::Arc;
 
@@ -14,7 +27,7 @@ use jiff::Timestamp;
 
 use super::json::Json;
 use super::{Delivery, Endpoint, Format};
-use crate::event::{Event, Origin};
+use crate::event::Event;
 
 /// Room for everything but the record: names, ids, times, lists of columns.
 const ENVELOPE_BYTES: usize = 1024;
@@ -22,11 +35,17 @@ const ENVELOPE_BYTES: usize = 1024;
 /// 0000-01-01T00:00:00Z in microseconds: RFC 3339 has four digits for the year and no sign.
 const YEAR_ZERO: i64 = -62_167_219_200_000_000;
 
+/// The media type of a body that has none of its own.
+const JSON: &str = "application/json";
+
 /// What a request carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Body {
     /// Its media type.
     pub content_type: &'static str,
+    /// Headers that belong to it: names in lower case, values as they are meant. The sender encodes
+    /// what no header can hold.
+    pub headers: Vec<(&'static str, String)>,
     /// Its bytes.
     pub bytes: Bytes,
 }
@@ -53,44 +72,68 @@ impl Renderer {
     /// Writes the body of one attempt.
     ///
     /// A value that is not known is left out, never shown as null: an update whose old row the
-    /// stream did not carry has no `data.old` and no `data.changes`.
+    /// stream did not carry has none in any format, and no list of what changed.
     ///
     /// # Errors
     /// Why this event cannot be rendered. Another one may.
     pub fn render(&self, event: &Event, delivery: &Delivery) -> Result<Body, String> {
-        Ok(Body {
-            content_type: "application/json",
-            bytes: self.snaapi(event, delivery),
-        })
+        let content_type = match self.format {
+            Format::CloudeventsBatch => return self.render_batch(&[(event, *delivery)]),
+            Format::CloudeventsBinary => return Ok(self.binary_cloudevent(event)),
+            Format::Cloudevents => cloudevents::STRUCTURED,
+            _ => JSON,
+        };
+        let mut json = Json::with_capacity(capacity(event));
+        self.payload(&mut json, event, delivery);
+        Ok(Body::of(content_type, json))
     }
 
-    /// Snaapi's request, and what our own format adds to it.
-    fn snaapi(&self, event: &Event, delivery: &Delivery) -> Bytes {
-        let format = self.format;
-        let mut json = Json::with_capacity(capacity(event));
-        json.open();
-        json.key("id");
-        json.quoted(event.event_id);
-        json.key("event");
-        json.open();
-        write_event(&mut json, event, format);
-        if format == Format::Rowhook {
-            write_additions(&mut json, event, &self.source);
+    /// Writes the body of one attempt at several events: a JSON array of what each would be alone.
+    ///
+    /// # Errors
+    /// Why these events cannot be rendered.
+    pub fn render_batch(&self, batch: &[(&Event, Delivery)]) -> Result<Body, String> {
+        let content_type = match self.format {
+            Format::Cloudevents | Format::CloudeventsBatch => cloudevents::BATCH,
+            Format::CloudeventsBinary => {
+                return Err("the headers of a binary CloudEvent tell of one event".to_owned());
+            }
+            _ => JSON,
+        };
+        let room = batch.iter().map(|(event, _)| capacity(event)).sum();
+        let mut json = Json::with_capacity(room);
+        json.open_list();
+        for (event, delivery) in batch {
+            json.next_item();
+            self.payload(&mut json, event, delivery);
         }
-        json.close();
-        if format == Format::Rowhook {
-            json.key("subscription");
-            json.string(&self.subscription);
+        json.close_list();
+        Ok(Body::of(content_type, json))
+    }
+
+    /// What stands for one event in a body.
+    fn payload(&self, json: &mut Json, event: &Event, delivery: &Delivery) {
+        match self.format {
+            Format::Rowhook | Format::Snaapi => self.snaapi(json, event, delivery),
+            Format::Hasura { max_retries } => self.hasura(json, event, delivery, max_retries),
+            Format::Cloudevents | Format::CloudeventsBinary | Format::CloudeventsBatch => {
+                self.cloudevent(json, event);
+            }
+            Format::Sharetribe => self.sharetribe(json, event),
+            Format::SharetribeApi => self.sharetribe_api(json, event),
+            Format::Stelace => stelace::write(json, event),
+            Format::Thena => self.thena(json, event),
         }
-        json.key("delivery");
-        json.open();
-        json.key("id");
-        json.quoted(delivery.id);
-        json.key("attempt");
-        json.number(delivery.attempt);
-        json.close();
-        json.close();
-        json.into_bytes().into()
+    }
+}
+
+impl Body {
+    fn of(content_type: &'static str, json: Json) -> Self {
+        Self {
+            content_type,
+            headers: Vec::new(),
+            bytes: json.into_bytes().into(),
+        }
     }
 }
 
@@ -101,64 +144,21 @@ fn capacity(event: &Event) -> usize {
     ENVELOPE_BYTES + 2 * (len(&event.record) + len(&event.previous)) + len(&event.context)
 }
 
-/// The members that both formats have.
-fn write_event(json: &mut Json, event: &Event, format: Format) {
-    json.key("type");
-    json.string(&event.event_type);
-    json.key("resource");
-    json.string(&event.resource);
-    json.key("resourceId");
-    match &event.resource_id {
-        Some(id) => json.string(id),
-        None => json.raw("null"),
-    }
-    if format == Format::Rowhook {
-        json.key("sequenceId");
-        json.number(event.sequence_id);
-    }
-    json.key("createdAt");
-    json.quoted(time(event.created_at));
-    json.key("data");
-    data::write(json, event);
-}
-
-/// The members that only our own format has.
-fn write_additions(json: &mut Json, event: &Event, source: &str) {
-    if let Some(previous) = &event.previous {
-        json.key("previousValues");
-        json.raw(previous);
-    }
-    if !event.unknown.is_empty() {
-        json.key("unknown");
-        json.strings(&event.unknown);
-    }
-    if !event.as_text.is_empty() {
-        json.key("asText");
-        json.strings(&event.as_text);
-    }
-    json.key("source");
-    write_source(json, &event.origin, source);
-    json.key("context");
-    json.raw(event.context.as_deref().unwrap_or("null"));
-}
-
-fn write_source(json: &mut Json, origin: &Origin, source: &str) {
-    json.open();
-    json.key("database");
-    json.string(source);
-    json.key("schema");
-    json.string(&origin.schema);
-    json.key("table");
-    json.string(&origin.table);
-    json.key("xid");
-    json.number(origin.xid);
-    json.key("lsn");
-    json.quoted(origin.commit_lsn);
-    json.close();
-}
-
 /// Microseconds since 1970 as an RFC 3339 time in UTC, its fraction without trailing zeros. Before
 /// the year 0 and after 9999 it is the nearest time that can be written.
 fn time(microseconds: i64) -> Timestamp {
     Timestamp::from_microsecond(microseconds.max(YEAR_ZERO)).unwrap_or(Timestamp::MAX)
+}
+
+/// The same to the millisecond, always with three digits, as JavaScript writes it.
+fn milliseconds(microseconds: i64) -> String {
+    format!("{:.3}", time(microseconds))
+}
+
+/// The resource's id as a string, null for events of a whole table.
+fn resource_id(json: &mut Json, event: &Event) {
+    match &event.resource_id {
+        Some(id) => json.string(id),
+        None => json.raw("null"),
+    }
 }

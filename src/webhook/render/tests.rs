@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::event::{Action, OldRow};
+use crate::event::{Action, OldRow, Origin};
 use crate::wal::Lsn;
 
-fn event(action: Action) -> Event {
+pub(super) fn event(action: Action) -> Event {
     Event {
         sequence_id: 42,
         event_id: Uuid::from_u128(0x11),
@@ -242,6 +242,30 @@ fn a_truncated_table() {
     "subscription":"billing",
     "delivery":{"id":"00000000-0000-0000-0000-000000000022","attempt":1}}
     "#);
+}
+
+#[test]
+fn a_batch_is_an_array_of_what_each_would_be_alone() {
+    let renderer = Renderer {
+        source: Arc::from("shop"),
+        subscription: "billing".to_owned(),
+        format: Format::Rowhook,
+    };
+    let (created, updated) = (event(Action::Created), updated());
+    let delivery = |id, attempt| Delivery {
+        id: Uuid::from_u128(id),
+        attempt,
+    };
+    let batch = [(&created, delivery(0x22, 1)), (&updated, delivery(0x33, 2))];
+    let alone: Vec<String> = batch
+        .iter()
+        .map(|(event, delivery)| renderer.render(event, delivery).unwrap())
+        .map(|body| String::from_utf8(body.bytes.to_vec()).unwrap())
+        .collect();
+    let body = renderer.render_batch(&batch).unwrap();
+    assert_eq!(body.bytes, format!("[{},{}]", alone[0], alone[1]));
+    assert_eq!(body.content_type, "application/json");
+    assert_eq!(renderer.render_batch(&[]).unwrap().bytes, "[]");
 }
 
 #[test]

@@ -92,6 +92,9 @@ impl Headers {
             "x-rowhook-attempt",
             &delivery.attempt.to_string(),
         );
+        for (name, value) in &body.headers {
+            put(&mut headers, name, &encoded(value));
+        }
         headers
     }
 }

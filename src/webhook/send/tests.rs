@@ -71,6 +71,7 @@ const BODY: &str = r#"{"id":"x"}"#;
 fn body() -> Body {
     Body {
         content_type: "application/json",
+        headers: vec![("ce-subject", "a b".to_owned())],
         bytes: Bytes::from_static(BODY.as_bytes()),
     }
 }
@@ -293,6 +294,7 @@ async fn a_request_carries_its_headers_and_a_signature_that_verifies() {
         ("x-rowhook-delivery", "00000000-0000-0000-0000-000000000022"),
         ("x-rowhook-attempt", "3"),
         ("x-rowhook-subscription", "billing"),
+        ("ce-subject", "a%20b"),
     ] {
         assert_eq!(header(name), Some(value), "{name}");
     }

@@ -50,13 +50,29 @@ pub(crate) struct Webhook {
 
 /// How an event is rendered.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Format {
     /// Snaapi's request with the sequence id, previous values, source and the webhook's name.
     #[default]
     Rowhook,
     /// Snaapi's request, exactly.
     Snaapi,
+    /// What Hasura's event triggers send.
+    Hasura,
+    /// CloudEvents 1.0, structured: attributes and data in the body.
+    Cloudevents,
+    /// CloudEvents 1.0, binary: attributes in headers, the body is the data.
+    CloudeventsBinary,
+    /// CloudEvents 1.0, batched: the body is a list, of one event without batch.
+    CloudeventsBatch,
+    /// Sharetribe's event in its native form.
+    Sharetribe,
+    /// Sharetribe's event in the form of its Integration API.
+    SharetribeApi,
+    /// Stelace's event object.
+    Stelace,
+    /// Thena's platform event: created, updated, deleted.
+    Thena,
 }
 
 /// One secret, or several while they rotate. Several come first: serde would read a list of two

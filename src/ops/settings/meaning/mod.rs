@@ -4,6 +4,7 @@
 
 mod capture;
 mod connection;
+mod format;
 mod place;
 mod source;
 mod units;

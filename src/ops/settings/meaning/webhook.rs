@@ -14,7 +14,7 @@ use crate::dispatch::{Order, Start, Subscription};
 use crate::ops::settings::file::{self, SecretRef, Secrets, StartWord, Webhook};
 use crate::secret::Secret;
 use crate::webhook::sign::SigningKey;
-use crate::webhook::{Endpoint, Format, is_own_header};
+use crate::webhook::{Endpoint, is_own_header};
 
 impl Reader<'_> {
     pub(super) fn webhooks(&mut self, written: &[Webhook]) -> Option<Vec<Subscription>> {
@@ -68,10 +68,7 @@ impl Reader<'_> {
         Some(Endpoint {
             name: written.name.clone(),
             url: url?,
-            format: match written.format {
-                file::Format::Rowhook => Format::Rowhook,
-                file::Format::Snaapi => Format::Snaapi,
-            },
+            format: self.format(at, written),
             keys: keys?,
             headers: headers?,
             timeout: timeout?,

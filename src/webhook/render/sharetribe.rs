@@ -1,0 +1,189 @@
+//! Formats `sharetribe` and `sharetribe-api`: an event of Sharetribe's, in the native form and in
+//! that of the Integration API. Its documentation: "Events", "Event data formats".
+
+use super::change;
+use super::documents;
+use super::names::verb;
+use super::{Renderer, milliseconds, resource_id};
+use crate::event::{Action, Event, Fields};
+use crate::webhook::json::Json;
+
+/// The key of a column that is the resource's id, as JSON text.
+const ID: &str = r#""id""#;
+
+impl Renderer {
+    /// Writes the native form: resource and previous values as plain objects.
+    pub(super) fn sharetribe(&self, json: &mut Json, event: &Event) {
+        json.open();
+        json.key("id");
+        json.quoted(event.event_id);
+        self.about(json, event);
+        json.key("resource");
+        json.raw(live(event).unwrap_or("null"));
+        if let Some(previous) = Previous::of(event) {
+            json.key("previousValues");
+            json.open();
+            previous.write(json, |_| true);
+            json.close();
+        }
+        audit_data(json);
+        json.close();
+    }
+
+    /// Writes the API's form: event, resource and previous values as API resources.
+    pub(super) fn sharetribe_api(&self, json: &mut Json, event: &Event) {
+        json.open();
+        json.key("id");
+        json.quoted(event.event_id);
+        json.key("type");
+        json.quoted("event");
+        json.key("attributes");
+        json.open();
+        self.about(json, event);
+        json.key("resource");
+        match live(event) {
+            Some(record) => api_resource(json, event, record),
+            None => json.raw("null"),
+        }
+        if let Some(previous) = Previous::of(event) {
+            json.key("previousValues");
+            api_previous(json, event, &previous);
+        }
+        audit_data(json);
+        json.close();
+        json.close();
+    }
+
+    /// The members that say what the event is about.
+    fn about(&self, json: &mut Json, event: &Event) {
+        json.key("eventType");
+        json.string(&format!("{}/{}", event.resource, verb(event)));
+        json.key("sequenceId");
+        json.number(event.sequence_id);
+        json.key("createdAt");
+        json.quoted(milliseconds(event.created_at));
+        json.key("marketplaceId");
+        json.string(&self.source);
+        json.key("source");
+        json.quoted("source/database");
+        json.key("resourceId");
+        resource_id(json, event);
+        json.key("resourceType");
+        json.string(&event.resource);
+    }
+}
+
+/// The row as it is after the event; a deleted one is not.
+fn live(event: &Event) -> Option<&str> {
+    let record = event.record.as_deref();
+    record.filter(|_| event.action != Action::Deleted)
+}
+
+/// Nobody is known to have caused it: the log does not say.
+fn audit_data(json: &mut Json) {
+    json.key("auditData");
+    json.raw(r#"{"userId":null,"adminId":null,"clientId":null,"requestId":null}"#);
+}
+
+/// What `previousValues` tells of the row before the event.
+enum Previous<'a> {
+    /// Nothing: there was no row.
+    Nothing,
+    /// The whole row: it is gone.
+    Row(Fields<'a>),
+    /// The columns that changed, and the row as it is now.
+    Changed(Fields<'a>, Fields<'a>),
+}
+
+impl<'a> Previous<'a> {
+    /// `None` where it is not known.
+    fn of(event: &'a Event) -> Option<Self> {
+        let record = || event.record.as_deref().and_then(Fields::read);
+        match event.action {
+            Action::Created | Action::Snapshot | Action::Truncated | Action::Noted => {
+                Some(Self::Nothing)
+            }
+            Action::Deleted => record().map(Self::Row),
+            Action::Updated => Some(Self::Changed(change::previous(event)?, record()?)),
+        }
+    }
+
+    /// Writes the members whose key `wanted` takes.
+    fn write(&self, json: &mut Json, wanted: impl Fn(&str) -> bool) {
+        let (old, new) = match self {
+            Self::Nothing => return,
+            Self::Row(row) => (row, None),
+            Self::Changed(previous, row) => (previous, Some(row)),
+        };
+        for member in old.iter().filter(|member| wanted(member.key)) {
+            let now = new.and_then(|row| row.get(member.key));
+            let both = now.and_then(|now| documents::both(member.value, now.value));
+            match both {
+                Some((old, new)) => documents::previous(json, member.key, &old, &new),
+                None => json.member(member.key, member.value),
+            }
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&'a str> {
+        let (Self::Row(fields) | Self::Changed(fields, _)) = self else {
+            return None;
+        };
+        fields.get(key).map(|member| member.value)
+    }
+}
+
+/// `{"id":…,"type":…,"attributes":{…}}`.
+fn api_resource(json: &mut Json, event: &Event, record: &str) {
+    json.open();
+    json.key("id");
+    resource_id(json, event);
+    json.key("type");
+    json.string(&event.resource);
+    json.key("attributes");
+    match Fields::read(record) {
+        Some(row) if names_the_row(&row, event) => {
+            json.open();
+            for member in row.iter().filter(|member| member.key != ID) {
+                json.member(member.key, member.value);
+            }
+            json.close();
+        }
+        _ => json.raw(record),
+    }
+    json.close();
+}
+
+/// `{"attributes":{…}}`, with the id beside them where a resource has it there.
+fn api_previous(json: &mut Json, event: &Event, previous: &Previous<'_>) {
+    let beside = match (previous, event.record.as_deref().and_then(Fields::read)) {
+        (Previous::Nothing, _) | (_, None) => false,
+        (_, Some(row)) => names_the_row(&row, event),
+    };
+    json.open();
+    if let Some(id) = previous.get(ID).filter(|_| beside) {
+        json.key("id");
+        if id.starts_with('"') {
+            json.raw(id);
+        } else {
+            json.quoted(id);
+        }
+    }
+    json.key("attributes");
+    json.open();
+    previous.write(json, |key| !beside || key != ID);
+    json.close();
+    json.close();
+}
+
+/// Whether the row has a column `id` that says the same as the resource's id.
+fn names_the_row(row: &Fields<'_>, event: &Event) -> bool {
+    let Some((member, id)) = row.get(ID).zip(event.resource_id.as_deref()) else {
+        return false;
+    };
+    if member.value.starts_with('"') {
+        serde_json::from_str::<String>(member.value).is_ok_and(|text| text == id)
+    } else {
+        member.value == id
+    }
+}

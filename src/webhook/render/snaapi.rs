@@ -1,0 +1,89 @@
+//! Formats `rowhook` and `snaapi`: Snaapi's webhook request, in its order of keys, and what our own
+//! format adds to it.
+
+use super::{Renderer, data, resource_id, time};
+use crate::event::{Event, Origin};
+use crate::webhook::json::Json;
+use crate::webhook::{Delivery, Format};
+
+impl Renderer {
+    /// Snaapi's request, and what our own format adds to it.
+    pub(super) fn snaapi(&self, json: &mut Json, event: &Event, delivery: &Delivery) {
+        let format = self.format;
+        json.open();
+        json.key("id");
+        json.quoted(event.event_id);
+        json.key("event");
+        json.open();
+        write_event(json, event, format);
+        if format == Format::Rowhook {
+            write_additions(json, event, &self.source);
+        }
+        json.close();
+        if format == Format::Rowhook {
+            json.key("subscription");
+            json.string(&self.subscription);
+        }
+        json.key("delivery");
+        json.open();
+        json.key("id");
+        json.quoted(delivery.id);
+        json.key("attempt");
+        json.number(delivery.attempt);
+        json.close();
+        json.close();
+    }
+}
+
+/// The members that both formats have.
+fn write_event(json: &mut Json, event: &Event, format: Format) {
+    json.key("type");
+    json.string(&event.event_type);
+    json.key("resource");
+    json.string(&event.resource);
+    json.key("resourceId");
+    resource_id(json, event);
+    if format == Format::Rowhook {
+        json.key("sequenceId");
+        json.number(event.sequence_id);
+    }
+    json.key("createdAt");
+    json.quoted(time(event.created_at));
+    json.key("data");
+    data::write(json, event);
+}
+
+/// The members that only our own format has.
+fn write_additions(json: &mut Json, event: &Event, source: &str) {
+    if let Some(previous) = &event.previous {
+        json.key("previousValues");
+        json.raw(previous);
+    }
+    if !event.unknown.is_empty() {
+        json.key("unknown");
+        json.strings(&event.unknown);
+    }
+    if !event.as_text.is_empty() {
+        json.key("asText");
+        json.strings(&event.as_text);
+    }
+    json.key("source");
+    write_source(json, &event.origin, source);
+    json.key("context");
+    json.raw(event.context.as_deref().unwrap_or("null"));
+}
+
+fn write_source(json: &mut Json, origin: &Origin, source: &str) {
+    json.open();
+    json.key("database");
+    json.string(source);
+    json.key("schema");
+    json.string(&origin.schema);
+    json.key("table");
+    json.string(&origin.table);
+    json.key("xid");
+    json.number(origin.xid);
+    json.key("lsn");
+    json.quoted(origin.commit_lsn);
+    json.close();
+}
