@@ -1,17 +1,19 @@
 //! How a refusal's body begins, fit for a log line and a table.
 
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::Endpoint;
+use super::url_tokens::{decoded, tokens};
 use crate::secret::Secret;
 
 /// How much of a body is kept, in bytes.
 const KEPT: usize = 512;
 
-/// Shorter words of headers and queries are not looked for: they are schemes (`Bearer`) or flags.
+/// Shorter words of headers are not looked for: they are schemes (`Bearer`).
 const SHORTEST_WORD: usize = 8;
-
-/// Shorter parts of a path are not looked for: they are words of a route. Tokens in paths (Slack,
-/// Discord) are longer.
-const SHORTEST_SEGMENT: usize = 16;
 
 /// Cuts excerpts, without the endpoint's secrets: receivers echo headers in their error pages, and
 /// the path in `Cannot POST /…`.
@@ -22,23 +24,25 @@ pub(super) struct Excerpts {
 }
 
 impl Excerpts {
-    /// Gathers what must not be seen in an answer: words of header values, and what the URL holds
-    /// in its user, path and query.
+    /// Gathers what must not be seen in an answer: words of header values, what the URL holds in its
+    /// user, path and query, and the signing secrets, which a receiver of HMAC signatures has, too.
     pub(super) fn of(endpoint: &Endpoint) -> Self {
         let url = &endpoint.url;
-        let words = endpoint
-            .headers
-            .iter()
-            .flat_map(|(_, value)| value.expose().split_whitespace())
-            .chain([url.username(), url.password().unwrap_or_default()])
-            .chain(url.query().unwrap_or_default().split(['&', '=']))
-            .filter(|word| word.len() >= SHORTEST_WORD);
-        let segments = url
-            .path_segments()
-            .into_iter()
-            .flatten()
-            .filter(|segment| segment.len() >= SHORTEST_SEGMENT);
-        let mut secrets: Vec<_> = words.chain(segments).map(Secret::new).collect();
+        let headers = endpoint.headers.iter().map(|(_, value)| value.expose());
+        let keys = endpoint.keys.iter().map(|key| key.secret().expose());
+        let words: Vec<Cow<'_, str>> = headers
+            .clone()
+            .flat_map(str::split_whitespace)
+            .map(Cow::Borrowed)
+            .chain(headers.filter_map(credentials).map(Cow::Owned))
+            .chain([url.username(), url.password().unwrap_or_default()].map(Cow::Borrowed))
+            // Without the prefix, which says no more than what it is.
+            .chain(keys.filter_map(|key| key.split_once('_').map(|(_, rest)| rest.into())))
+            .filter(|word| word.len() >= SHORTEST_WORD)
+            .chain(tokens(url).map(Cow::Borrowed))
+            .chain(tokens(url).map(decoded))
+            .collect();
+        let mut secrets: Vec<_> = words.into_iter().map(Secret::new).collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         Self { secrets }
     }
@@ -57,22 +61,41 @@ impl Excerpts {
     }
 }
 
+/// The password of a header with basic authentication (RFC 7617), as its receiver reads it.
+fn credentials(value: &str) -> Option<String> {
+    let (scheme, encoded) = value.split_once(' ')?;
+    let bytes = STANDARD.decode(encoded.trim()).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (_, password) = text.split_once(':')?;
+    scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| password.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::webhook::Format;
+    use crate::webhook::guard::Guard;
+    use crate::webhook::sign::SigningKey;
+    use crate::webhook::{ClientTls, Format};
 
     fn excerpts(url: &str, header: &str) -> Excerpts {
-        Excerpts::of(&Endpoint {
+        Excerpts::of(&endpoint(url, header))
+    }
+
+    fn endpoint(url: &str, header: &str) -> Endpoint {
+        Endpoint {
             name: "billing".to_owned(),
             url: url.parse().unwrap(),
             format: Format::Rowhook,
             keys: Vec::new(),
             headers: vec![("authorization".to_owned(), Secret::new(header))],
             timeout: Duration::from_secs(5),
-        })
+            tls: ClientTls::default(),
+            guard: Guard::default(),
+        }
     }
 
     #[test]
@@ -103,6 +126,28 @@ mod tests {
                 "Cannot POST /services/[redacted]/in?key=[redacted]",
             ),
             ("hunter2hunter2 may not", "[redacted] may not"),
+        ] {
+            assert_eq!(excerpts.cut(body.as_bytes()), kept);
+        }
+    }
+
+    #[test]
+    fn a_signing_secret_and_a_password_are_cut_out_too() {
+        let mut endpoint = endpoint(
+            "https://a/hook%2Dwith%2Da%2Dtoken",
+            "Basic bWU6aHVudGVyMmh1bnRlcjI=",
+        );
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        endpoint.keys = vec![SigningKey::parse(&Secret::new(secret)).unwrap()];
+        let excerpts = Excerpts::of(&endpoint);
+        for (body, kept) in [
+            (
+                "expected a signature by whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                "expected a signature by whsec_[redacted]",
+            ),
+            ("me:hunter2hunter2 is wrong", "me:[redacted] is wrong"),
+            ("bWU6aHVudGVyMmh1bnRlcjI=", "[redacted]"),
+            ("no route /hook-with-a-token", "no route /[redacted]"),
         ] {
             assert_eq!(excerpts.cut(body.as_bytes()), kept);
         }

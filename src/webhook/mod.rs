@@ -4,11 +4,13 @@
 //! means for the event. When to try again is [`crate::dispatch::retry`]'s business.
 
 mod endpoint;
+pub mod guard;
 mod delivery;
 mod json;
 mod render;
 pub mod sign;
 mod send;
+mod url_tokens;
 mod excerpt;
 mod retry_after;
 mod answer;
@@ -17,4 +19,5 @@ pub use answer::{Cause, Outcome, Verdict, verdict};
 pub use delivery::{Delivery, delivery_id};
 pub use endpoint::{Endpoint, Format};
 pub use render::{Body, Renderer};
-pub use send::{Sender, is_own_header};
+pub use send::{ClientTls, Sender, Unresolved, addresses, is_own_header};
+pub use url_tokens::without_tokens;
