@@ -2,6 +2,7 @@
 
 mod refused_by_meaning;
 mod refused_by_schema;
+mod trust;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
