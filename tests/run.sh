@@ -111,13 +111,19 @@ fi
 say 'the receivers in Python and Node'
 python3 -m venv "$target/venv"
 export ROWHOOK_TEST_PYTHON=$target/venv/bin/python
-"$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r examples/receivers/python/requirements.txt
+"$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r examples/receivers/python/requirements.txt -r tests/verifiers/requirements.txt
 
 # A copy, so that no packages end up among the sources.
 export ROWHOOK_TEST_NODE_RECEIVER=$target/node-receiver
 mkdir -p "$ROWHOOK_TEST_NODE_RECEIVER"
 cp examples/receivers/node/package.json examples/receivers/node/receiver.mjs "$ROWHOOK_TEST_NODE_RECEIVER"
 npm install --prefix "$ROWHOOK_TEST_NODE_RECEIVER" --no-audit --no-fund --loglevel=error
+
+# What else verifies signatures and reads the public keys.
+export ROWHOOK_TEST_NODE_VERIFIER=$target/node-verifier
+mkdir -p "$ROWHOOK_TEST_NODE_VERIFIER"
+cp tests/verifiers/package.json tests/verifiers/verify.mjs "$ROWHOOK_TEST_NODE_VERIFIER"
+npm install --prefix "$ROWHOOK_TEST_NODE_VERIFIER" --no-audit --no-fund --loglevel=error
 
 newest_postgres() {
     local newest
