@@ -1,10 +1,11 @@
 //! The addresses that one address stands for: a packet to a translated or tunnelled IPv6 address
-//! ends at the IPv4 address in it.
+//! ends at the IPv4 address in it, and one to no address at all ends at this machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address itself, and every IPv4 address that it may be turned into on its way:
+/// The address itself, and every address that it may be turned into on its way:
 ///
+/// * `0.0.0.0` and `::` are loopback to a client, as Linux connects.
 /// * IPv4-mapped is IPv4 already: the caller makes addresses canonical.
 /// * `::a.b.c.d`, IPv4-compatible (RFC 4291, section 2.5.5.1) and `::ffff:0:a.b.c.d` (RFC 2765).
 /// * `64:ff9b::/96`, NAT64 (RFC 6052), and `64:ff9b:1::/48`, its local kin (RFC 8215), whose prefixes
@@ -13,8 +14,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 ///   whose bits are inverted; ISATAP (RFC 5214) under any prefix.
 pub(super) fn of(address: IpAddr) -> Vec<IpAddr> {
     let mut forms = vec![address];
-    if let IpAddr::V6(address) = address {
-        forms.extend(embedded(address).into_iter().map(IpAddr::V4));
+    match address {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => forms.push(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => forms.push(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(_) => {}
+        IpAddr::V6(address) => forms.extend(embedded(address).into_iter().map(IpAddr::V4)),
     }
     forms
 }

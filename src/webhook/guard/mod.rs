@@ -186,7 +186,9 @@ mod tests {
             assert!(!passes(&private, address), "{address}");
         }
         let loopback = guard(&["loopback"], &[]);
-        assert!(!passes(&loopback, "::ffff:127.0.0.1"));
+        for address in ["::ffff:127.0.0.1", "0.0.0.0", "::", "::ffff:0.0.0.0"] {
+            assert!(!passes(&loopback, address), "{address}");
+        }
         assert!(!passes(&loopback, "64:ff9b::7f00:1"));
         assert!(passes(&loopback, "64:ff9b::a00:1"));
     }

@@ -244,6 +244,19 @@ async fn a_server_that_demands_a_client_s_certificate_gets_the_right_one() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_nobody_answers_times_out() {
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let endpoint = Endpoint {
+        tls: Authority::new().trusted(),
+        timeout: Duration::from_millis(100),
+        ..endpoint(format!("https://{LOOPBACK}:{port}/").parse().unwrap())
+    };
+    let outcome = send(&Sender::new(&endpoint).unwrap()).await;
+    assert_unreachable(&outcome, Cause::Timeout, "no answer within 100ms");
+}
+
+#[tokio::test]
 async fn a_name_without_an_address_is_asked_again_and_works_once_it_has_one() {
     let (port, _requests) = plain(LOOPBACK, 0).await;
     let url = format!("http://{HOST}:{port}/").parse().unwrap();
@@ -292,6 +305,7 @@ async fn an_address_in_the_url_is_judged_in_whatever_form_it_is_written() {
         "0177.0.0.1",
         "2130706433",
         "127%2e0.0.1",
+        "0.0.0.0",
         "[::ffff:127.0.0.1]",
         "[::ffff:7f00:1]",
     ] {

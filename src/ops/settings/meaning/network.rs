@@ -1,5 +1,7 @@
 //! `[network]`, and `tls` of a `[[webhook]]`.
 
+use reqwest::Url;
+
 use super::Reader;
 use crate::dispatch::Subscription;
 use crate::ops::settings::file::{Network, WebhookTls};
@@ -39,7 +41,7 @@ impl Reader<'_> {
         let Some(written) = written else {
             return Some(tls);
         };
-        if url.starts_with("http://") {
+        if Url::parse(url).is_ok_and(|url| url.scheme() == "http") {
             let what = "the URL is not https: these files would not be used";
             self.problems.refuse(at, what);
         }
