@@ -15,6 +15,9 @@ const KEPT: usize = 512;
 /// Shorter words of headers are not looked for: they are schemes (`Bearer`).
 const SHORTEST_WORD: usize = 8;
 
+/// Less of a secret's beginning is not looked for: it tells nothing, and words end like that.
+const SHORTEST_BEGINNING: usize = 4;
+
 /// Cuts excerpts, without the endpoint's secrets: receivers echo headers in their error pages, and
 /// the path in `Cannot POST /…`.
 #[derive(Debug)]
@@ -54,10 +57,26 @@ impl Excerpts {
         for secret in &self.secrets {
             text = text.replace(secret.expose(), "[redacted]");
         }
+        self.cut_beginning(&mut text);
         let end = (0..=KEPT).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
         text.truncate(text.trim_end().len());
         text
+    }
+
+    /// Cuts out how a secret begins from the end of a body: it may have broken off there.
+    fn cut_beginning(&self, text: &mut String) {
+        let beginnings = self.secrets.iter().flat_map(|secret| {
+            let secret = secret.expose();
+            let ends = secret.char_indices().map(|(end, _)| end);
+            ends.filter(|end| *end >= SHORTEST_BEGINNING)
+                .filter_map(|end| secret.get(..end))
+        });
+        let found = beginnings.filter(|beginning| text.ends_with(beginning));
+        if let Some(length) = found.map(str::len).max() {
+            text.truncate(text.len() - length);
+            text.push_str("[redacted]");
+        }
     }
 }
 
@@ -148,6 +167,19 @@ mod tests {
             ("me:hunter2hunter2 is wrong", "me:[redacted] is wrong"),
             ("bWU6aHVudGVyMmh1bnRlcjI=", "[redacted]"),
             ("no route /hook-with-a-token", "no route /[redacted]"),
+        ] {
+            assert_eq!(excerpts.cut(body.as_bytes()), kept);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_breaks_off_with_the_body_is_cut_out_as_far_as_it_goes() {
+        let excerpts = excerpts("http://a/", "Bearer sk_live_0123456789");
+        for (body, kept) in [
+            ("token sk_live_012345678", "token [redacted]"),
+            ("token sk_l", "token [redacted]"),
+            ("token sk_", "token sk_"),
+            ("sk_live was refused", "sk_live was refused"),
         ] {
             assert_eq!(excerpts.cut(body.as_bytes()), kept);
         }

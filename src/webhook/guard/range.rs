@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// The words and what they cover. Source: the IANA registries of special-purpose addresses, IPv4 and
 /// IPv6, and of IPv6 multicast.
@@ -99,6 +99,11 @@ impl FromStr for Range {
                 "{text:?} has bits behind its prefix; did you mean \"{meant}\"?"
             ));
         }
+        if let Some(meant) = mapped(net) {
+            return Err(format!(
+                "{text:?} is a range of IPv4 addresses; write it as \"{meant}\""
+            ));
+        }
         Ok(Self {
             written: text.to_owned(),
             nets: vec![net],
@@ -121,6 +126,13 @@ fn named(word: &str) -> Range {
         nets: texts.filter_map(|text| text.parse().ok()).collect(),
         except: NAT64.parse().ok().filter(|_| word == INTERNAL),
     }
+}
+
+/// The range of IPv4 addresses that one of IPv4-mapped addresses is: those are looked at as IPv4.
+fn mapped(net: IpNet) -> Option<Ipv4Net> {
+    let IpNet::V6(net) = net else { return None };
+    let length = net.prefix_len().checked_sub(96)?;
+    Ipv4Net::new(net.addr().to_ipv4_mapped()?, length).ok()
 }
 
 #[cfg(test)]
@@ -156,6 +168,16 @@ mod tests {
         }
         let error = "10.1.2.3/16".parse::<Range>().unwrap_err();
         assert!(error.contains("did you mean \"10.1.0.0/16\"?"), "{error}");
+        for (text, meant) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:a00:1", "10.0.0.1/32"),
+        ] {
+            let error = text.parse::<Range>().unwrap_err();
+            assert!(
+                error.contains(&format!("write it as \"{meant}\"")),
+                "{error}"
+            );
+        }
         assert_eq!("::1".parse::<Range>().unwrap().to_string(), "::1");
     }
 }

@@ -7,6 +7,8 @@ mod tls;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod guard_tests;
+#[cfg(test)]
 mod tls_tests;
 
 use std::fmt;

@@ -121,12 +121,12 @@ tls = { client_cert = "/nowhere" }
 "#,
     );
     let unknown = cause(&text);
-    let hint = ":14: webhook[2].tls.client_cert: unknown key; did you mean `client_cert_file`?";
+    let hint = ":15: webhook[2].tls.client_cert: unknown key; did you mean `client_cert_file`?";
     assert!(unknown.contains(hint), "{unknown}");
     let cause = cause(&text.replace("tls = { client_cert = \"/nowhere\" }", ""));
     for part in [
-        ":6: webhook[0].tls: the URL is not https",
-        ":10: webhook[1].tls: a client certificate and its key go together",
+        ":7: webhook[0].tls: the URL is not https",
+        ":11: webhook[1].tls: a client certificate and its key go together",
     ] {
         assert!(cause.contains(part), "{part:?} in {cause}");
     }
