@@ -1,7 +1,8 @@
 //! One event → one signed HTTP request → what came of it. Knows no Postgres.
 //!
-//! [`Renderer`] writes the body, [`Sender`] signs and sends it, [`verdict`] says what the answer
-//! means for the event. When to try again is [`crate::dispatch::retry`]'s business.
+//! [`Renderer`] writes the body, [`Sender`] signs and sends it where [`guard`] lets it, [`verdict`]
+//! says what the answer means for the event. When to try again is [`crate::dispatch::retry`]'s
+//! business.
 
 mod endpoint;
 pub mod guard;

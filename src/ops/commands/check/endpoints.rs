@@ -27,7 +27,11 @@ async fn reach(webhook: &Subscription, report: &mut Report) {
         return report.fault(about, &fault);
     }
     if webhook.endpoint.keys.is_empty() {
-        report.remark(&about, "its requests are not signed", "give it a `secret`");
+        report.remark(
+            &about,
+            "its requests are not signed",
+            "give it a `secret`: `rowhook webhooks keygen` makes one",
+        );
     }
     look_at_key_file(webhook, &about, report);
     let host = webhook.endpoint.url.host_str().unwrap_or_default();
