@@ -53,6 +53,7 @@ pub async fn run(
             listener,
             Arc::clone(&shared.health),
             Arc::clone(&shared.metrics),
+            settings.clone(),
             stop.clone(),
         ));
     }

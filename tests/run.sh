@@ -111,7 +111,7 @@ fi
 say 'the receivers in Python and Node'
 python3 -m venv "$target/venv"
 export ROWHOOK_TEST_PYTHON=$target/venv/bin/python
-"$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r examples/receivers/python/requirements.txt
+"$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r examples/receivers/python/requirements.txt -r tests/verifiers/requirements.txt
 
 # A copy, so that no packages end up among the sources.
 export ROWHOOK_TEST_NODE_RECEIVER=$target/node-receiver
@@ -125,6 +125,11 @@ export ROWHOOK_TEST_NODE_CLOUDEVENTS=$target/node-cloudevents
 mkdir -p "$ROWHOOK_TEST_NODE_CLOUDEVENTS"
 cp tests/receivers/package.json tests/receivers/read_cloudevents.mjs "$ROWHOOK_TEST_NODE_CLOUDEVENTS"
 npm install --prefix "$ROWHOOK_TEST_NODE_CLOUDEVENTS" --no-audit --no-fund --loglevel=error
+# What else verifies signatures and reads the public keys.
+export ROWHOOK_TEST_NODE_VERIFIER=$target/node-verifier
+mkdir -p "$ROWHOOK_TEST_NODE_VERIFIER"
+cp tests/verifiers/package.json tests/verifiers/verify.mjs "$ROWHOOK_TEST_NODE_VERIFIER"
+npm install --prefix "$ROWHOOK_TEST_NODE_VERIFIER" --no-audit --no-fund --loglevel=error
 
 newest_postgres() {
     local newest

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::commands::{backfill, check, config, events, run, setup, status, teardown, webhooks};
+use super::commands::{
+    backfill, check, config, events, keys, run, setup, status, teardown, webhooks,
+};
 use super::settings;
 use crate::fault::{Fault, Result};
 
@@ -43,7 +45,7 @@ enum Command {
     Events(Events),
     /// Logs the rows that a table already has as `….snapshot` events, while the daemon runs.
     Backfill(Backfill),
-    /// Lists, tests, pauses and resumes webhooks.
+    /// Lists, tests, pauses and resumes webhooks; makes and shows their keys.
     #[command(subcommand)]
     Webhooks(Webhooks),
     /// Explains the settings.
@@ -172,6 +174,8 @@ enum Webhooks {
         /// The webhook's name.
         name: String,
     },
+    #[command(flatten)]
+    Keys(keys::Keys),
 }
 
 #[derive(Debug, Subcommand)]
@@ -215,18 +219,20 @@ impl Cli {
                 block_on(backfill::backfill(&settings::load(&path)?, &options))
             }
             Command::Webhooks(command) => {
-                let settings = settings::load(&path)?;
+                // Not read at once: a key is made before there are any.
+                let settings = || settings::load(&path);
                 match command {
-                    Webhooks::List(output) => block_on(webhooks::list(&settings, output)),
+                    Webhooks::List(output) => block_on(webhooks::list(&settings()?, output)),
                     Webhooks::Test { name, output } => {
-                        return block_on(webhooks::test(&settings, &name, output));
+                        return block_on(webhooks::test(&settings()?, &name, output));
                     }
                     Webhooks::Pause { name, reason } => {
-                        block_on(webhooks::set_paused(&settings, &name, Some(&reason)))
+                        block_on(webhooks::set_paused(&settings()?, &name, Some(&reason)))
                     }
                     Webhooks::Resume { name } => {
-                        block_on(webhooks::set_paused(&settings, &name, None))
+                        block_on(webhooks::set_paused(&settings()?, &name, None))
                     }
+                    Webhooks::Keys(keys) => keys.run(&path),
                 }
             }
         };

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! `/healthz`, `/readyz`, `/metrics` and the public keys.
 
 use std::sync::Arc;
 
@@ -8,12 +8,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
 use super::metrics::Metrics;
-use super::settings::Api;
+use super::settings::{Api, Settings};
 use crate::fault::{Fault, Result};
+use crate::webhook::sign::jwks;
 
 /// Takes the address.
 ///
@@ -31,6 +33,7 @@ pub async fn bind(api: &Api) -> Result<TcpListener> {
 struct Shown {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    settings: watch::Receiver<Arc<Settings>>,
 }
 
 /// Serves until asked to stop.
@@ -41,6 +44,7 @@ pub async fn serve(
     listener: TcpListener,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    settings: watch::Receiver<Arc<Settings>>,
     stop: CancellationToken,
 ) -> Result<()> {
     let router = Router::new()
@@ -56,7 +60,15 @@ pub async fn serve(
             "/metrics",
             get(|State(shown): State<Shown>| async move { page(&shown.metrics) }),
         )
-        .with_state(Shown { health, metrics });
+        .route(
+            "/.well-known/rowhook/jwks.json",
+            get(|State(shown): State<Shown>| async move { public_keys(&shown.settings.borrow()) }),
+        )
+        .with_state(Shown {
+            health,
+            metrics,
+            settings,
+        });
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
@@ -73,4 +85,11 @@ fn answer(state: Result<(), String>) -> (StatusCode, String) {
 fn page(metrics: &Metrics) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], metrics.text()).into_response()
+}
+
+/// Of the settings that hold now: a reload may have brought others.
+fn public_keys(settings: &Settings) -> Response {
+    let kind = "application/jwk-set+json";
+    let set = jwks(settings.signing_keys());
+    ([(header::CONTENT_TYPE, kind)], format!("{set}\n")).into_response()
 }

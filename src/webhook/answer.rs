@@ -47,7 +47,7 @@ impl Outcome {
         !matches!(
             self,
             Self::Unreachable {
-                cause: Cause::Dns | Cause::Connect | Cause::Tls,
+                cause: Cause::Dns | Cause::Denied | Cause::Connect | Cause::Tls,
                 ..
             }
         )
@@ -59,6 +59,8 @@ impl Outcome {
 pub enum Cause {
     /// The host's name has no address.
     Dns,
+    /// No connection may be made to the host's addresses: `network.deny`.
+    Denied,
     /// No connection.
     Connect,
     /// No trusted TLS session over the connection.
@@ -75,6 +77,7 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dns => "dns",
+            Self::Denied => "denied",
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::Timeout => "timeout",
@@ -184,6 +187,7 @@ mod tests {
         }
         for cause in [
             Cause::Dns,
+            Cause::Denied,
             Cause::Connect,
             Cause::Tls,
             Cause::Timeout,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::ClientTls;
+use super::guard::Guard;
 use super::render::is_attribute_header;
 use super::sign::SigningKey;
 use crate::secret::Secret;
@@ -22,6 +24,10 @@ pub struct Endpoint {
     pub headers: Vec<(String, Secret)>,
     /// Bound on the whole exchange: connect, send, and read the answer.
     pub timeout: Duration,
+    /// Whom to trust, and who to be, over TLS.
+    pub tls: ClientTls,
+    /// Where no connection may go.
+    pub guard: Guard,
 }
 
 impl fmt::Debug for Endpoint {
@@ -34,6 +40,8 @@ impl fmt::Debug for Endpoint {
             .field("keys", &self.keys)
             .field("headers", &self.headers)
             .field("timeout", &self.timeout)
+            .field("tls", &self.tls)
+            .field("guard", &self.guard)
             .finish()
     }
 }
@@ -101,6 +109,8 @@ mod tests {
             keys: Vec::new(),
             headers: vec![("authorization".to_owned(), Secret::new("Bearer hunter2"))],
             timeout: Duration::from_secs(5),
+            tls: ClientTls::default(),
+            guard: Guard::default(),
         };
         let shown = format!("{endpoint:?}");
         assert!(shown.contains("https://hooks.example"), "{shown}");

@@ -1,14 +1,17 @@
 //! One event → one signed HTTP request → what came of it. Knows no Postgres.
 //!
-//! [`Renderer`] writes the body, [`Sender`] signs and sends it, [`verdict`] says what the answer
-//! means for the event. When to try again is [`crate::dispatch::retry`]'s business.
+//! [`Renderer`] writes the body, [`Sender`] signs and sends it where [`guard`] lets it, [`verdict`]
+//! says what the answer means for the event. When to try again is [`crate::dispatch::retry`]'s
+//! business.
 
 mod endpoint;
+pub mod guard;
 mod delivery;
 mod json;
 mod render;
 pub mod sign;
 mod send;
+mod url_tokens;
 mod excerpt;
 mod retry_after;
 mod answer;
@@ -17,4 +20,5 @@ pub use answer::{Cause, Outcome, Verdict, verdict};
 pub use delivery::{Delivery, delivery_id};
 pub use endpoint::{Endpoint, Format};
 pub use render::{Body, Renderer};
-pub use send::{Sender, is_own_header};
+pub use send::{ClientTls, Sender, Unresolved, addresses, is_own_header};
+pub use url_tokens::without_tokens;

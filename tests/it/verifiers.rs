@@ -9,11 +9,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use base64::Engine as _;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use toml::Table;
 
-use crate::served::Served;
+use crate::receiver::Receiver;
+use crate::served::{Served, accepted};
 
 /// How long a test waits for a line before it gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -158,4 +160,79 @@ async fn the_rust_example_verifies_real_requests() {
         return;
     }
     takes_real_requests(Command::new(receiver)).await;
+}
+
+/// A real request, signed by an HMAC secret and two ed25519 keys, and what it is verified with.
+async fn signed_three_times() -> Value {
+    let receiver = Receiver::start().await;
+    let keys = [1, 2].map(|seed: u8| {
+        let encoded = base64::engine::general_purpose::STANDARD.encode([seed; 32]);
+        format!("whsk_{encoded}")
+    });
+    let secrets = [keys[0].clone(), receiver.secret(), keys[1].clone()];
+    let mut more = Table::new();
+    more.insert("secret".into(), secrets.to_vec().into());
+    let served = Served::to(&receiver, more).await;
+    served.insert(1, 1).await;
+    let request = accepted(&receiver, 1).await.remove(0);
+    let (_, jwks) = served.daemon.get("/.well-known/rowhook/jwks.json").await;
+    let headers = request.headers.into_iter();
+    let headers: Map<String, Value> = headers.map(|(name, value)| (name, value.into())).collect();
+    json!({
+        "headers": headers,
+        "body": base64::engine::general_purpose::STANDARD.encode(request.body),
+        "secret": receiver.secret(),
+        "jwks": serde_json::from_str::<Value>(&jwks).unwrap(),
+    })
+}
+
+async fn assert_verified_by(mut verifier: Command, libraries: &[&str]) {
+    let request = signed_three_times().await;
+    let mut process = verifier
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{verifier:?}: {error}"));
+    let mut input = process.stdin.take().unwrap();
+    input
+        .write_all(request.to_string().as_bytes())
+        .await
+        .unwrap();
+    drop(input);
+    let output = tokio::time::timeout(PATIENCE, process.wait_with_output());
+    let output = output.await.expect("the verifier does not end").unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaints}");
+    let printed: Vec<&str> = printed.lines().collect();
+    assert_eq!(printed, libraries, "{complaints}");
+}
+
+fn verifier(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/verifiers")
+        .join(path)
+}
+
+#[tokio::test]
+async fn python_s_libraries_verify_signatures_of_both_kinds_with_the_published_keys() {
+    let Some(python) = installed("ROWHOOK_TEST_PYTHON") else {
+        return;
+    };
+    let mut command = Command::new(python);
+    command.arg(verifier("verify.py"));
+    let libraries = ["standardwebhooks", "svix", "joserfc", "cryptography"];
+    assert_verified_by(command, &libraries).await;
+}
+
+#[tokio::test]
+async fn node_s_libraries_verify_signatures_of_both_kinds_with_the_published_keys() {
+    let Some(directory) = installed("ROWHOOK_TEST_NODE_VERIFIER") else {
+        return;
+    };
+    let mut command = Command::new("node");
+    command.arg(Path::new(&directory).join("verify.mjs"));
+    assert_verified_by(command, &["standardwebhooks", "svix", "jose"]).await;
 }

@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod check;
 pub mod config;
 pub mod events;
+pub mod keys;
 mod print;
 pub mod run;
 pub mod setup;

@@ -26,6 +26,7 @@ use crate::event::Capture;
 use crate::event_log::LogSettings;
 use crate::fault::Result;
 use crate::wal::Source;
+use crate::webhook::sign::SigningKey;
 
 /// Everything the daemon has to know, checked.
 #[derive(Debug, Clone)]
@@ -42,7 +43,15 @@ pub struct Settings {
     pub api: Option<Api>,
 }
 
-/// Health, readiness and metrics over HTTP.
+impl Settings {
+    /// What the webhooks sign with.
+    pub fn signing_keys(&self) -> impl Iterator<Item = &SigningKey> {
+        let endpoints = self.webhooks.iter().map(|webhook| &webhook.endpoint);
+        endpoints.flat_map(|endpoint| &endpoint.keys)
+    }
+}
+
+/// Health, readiness, metrics and public keys over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api {
     /// Where it listens. Loopback only, for now.

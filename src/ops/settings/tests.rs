@@ -3,6 +3,7 @@
 mod formats;
 mod refused_by_meaning;
 mod refused_by_schema;
+mod trust;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::iter::successors;
 
+use crate::webhook::guard::Denied;
 use crate::webhook::{Cause, Outcome};
 
 /// Sorts a client error. Only the innermost error is quoted: the outer ones repeat it, and name the
@@ -11,6 +12,8 @@ use crate::webhook::{Cause, Outcome};
 pub(super) fn outcome(error: &reqwest::Error) -> Outcome {
     let cause = if error.is_timeout() {
         Cause::Timeout
+    } else if chain(error).any(|error| error.is::<Denied>()) {
+        Cause::Denied
     } else if error.is_dns() {
         Cause::Dns
     } else if chain(error).any(|error| error.is::<rustls::Error>()) {
@@ -25,6 +28,14 @@ pub(super) fn outcome(error: &reqwest::Error) -> Outcome {
         .last()
         .map_or_else(|| "the request failed".to_owned(), ToString::to_string);
     Outcome::Unreachable { cause, detail }
+}
+
+/// What a request comes to that may not be made.
+pub(super) fn denied(denied: &Denied) -> Outcome {
+    Outcome::Unreachable {
+        cause: Cause::Denied,
+        detail: denied.to_string(),
+    }
 }
 
 /// The error and every cause beneath it.

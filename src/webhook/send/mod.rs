@@ -2,20 +2,32 @@
 
 mod failure;
 mod headers;
+mod resolve;
+mod tls;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod guard_tests;
+#[cfg(test)]
+mod tls_tests;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use reqwest::dns::Resolve;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::timeout;
 
 use self::headers::Headers;
 pub use self::headers::is_own_header;
+use self::resolve::{Guarded, System};
+pub use self::resolve::{Unresolved, addresses};
+pub use self::tls::ClientTls;
 use super::excerpt::Excerpts;
+use super::guard::Denied;
 use super::{Body, Cause, Delivery, Endpoint, Outcome, retry_after};
 use crate::event::Event;
 use crate::fault::Fault;
@@ -44,6 +56,9 @@ pub struct Sender {
     headers: Headers,
     excerpts: Excerpts,
     timeout: Duration,
+    /// Why no connection may be made to the address that stands in the URL: an address is connected
+    /// to without asking the resolver.
+    denied: Option<Denied>,
 }
 
 impl Sender {
@@ -56,13 +71,20 @@ impl Sender {
     /// [`Fault::settings`] if a header cannot be sent or, for `https`, if the machine has no CA
     /// certificates.
     pub fn new(endpoint: &Endpoint) -> Result<Self, Fault> {
+        Self::with_names(endpoint, Arc::new(System))
+    }
+
+    /// The same, with names looked up by `names`.
+    fn with_names(endpoint: &Endpoint, names: Arc<dyn Resolve>) -> Result<Self, Fault> {
+        let address = resolve::literal(&endpoint.url);
         Ok(Self {
             name: endpoint.name.clone(),
-            client: client(endpoint)?,
+            client: client(endpoint, names)?,
             url: endpoint.url.clone(),
             headers: Headers::new(endpoint)?,
             excerpts: Excerpts::of(endpoint),
             timeout: endpoint.timeout,
+            denied: address.and_then(|address| endpoint.guard.admit(address).err()),
         })
     }
 
@@ -72,6 +94,9 @@ impl Sender {
     /// The status decides as soon as the answer's head has come: a 2xx whose body breaks off, drips
     /// or never ends is still delivered.
     pub async fn send(&self, event: &Event, delivery: &Delivery, body: Body) -> Outcome {
+        if let Some(denied) = &self.denied {
+            return failure::denied(denied);
+        }
         let started = Instant::now();
         let request = self
             .client
@@ -141,7 +166,7 @@ async fn drain(mut response: Response, within: Duration) -> Vec<u8> {
     body
 }
 
-fn client(endpoint: &Endpoint) -> Result<Client, Fault> {
+fn client(endpoint: &Endpoint, names: Arc<dyn Resolve>) -> Result<Client, Fault> {
     // The process has one crypto provider; that another client has installed it already is fine.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let (interval, patience) = PING;
@@ -152,6 +177,7 @@ fn client(endpoint: &Endpoint) -> Result<Client, Fault> {
         .retry(reqwest::retry::never())
         .referer(false)
         .no_proxy()
+        .dns_resolver(Guarded::new(endpoint.guard.clone(), names))
         .pool_idle_timeout(IDLE)
         .http2_keep_alive_interval(interval)
         .http2_keep_alive_timeout(patience);
@@ -159,7 +185,7 @@ fn client(endpoint: &Endpoint) -> Result<Client, Fault> {
         // No certificate is ever looked at, and a machine without any must still be able to send.
         client = client.tls_certs_only([]);
     }
-    client.build().map_err(|error| {
+    endpoint.tls.apply(client).build().map_err(|error| {
         Fault::settings(format!("webhook {:?}: cannot set up TLS", endpoint.name))
             .because(error.without_url())
             .next_step(

@@ -14,6 +14,7 @@ use crate::fault::Kind;
 use crate::secret::Secret;
 use crate::wal::Lsn;
 use crate::webhook::Format;
+use crate::webhook::guard::Guard;
 use crate::webhook::sign::{SigningKey, signature_header};
 
 /// Far beyond what a test takes: a request that ends by it has hung.
@@ -66,9 +67,9 @@ async fn answer(mut stream: TcpStream, reply: Reply) {
     }
 }
 
-const BODY: &str = r#"{"id":"x"}"#;
+pub(super) const BODY: &str = r#"{"id":"x"}"#;
 
-fn body() -> Body {
+pub(super) fn body() -> Body {
     Body {
         content_type: "application/json",
         headers: vec![("ce-subject", "a b".to_owned())],
@@ -76,7 +77,7 @@ fn body() -> Body {
     }
 }
 
-fn event() -> Event {
+pub(super) fn event() -> Event {
     Event {
         sequence_id: 1,
         event_id: Uuid::from_u128(0x11),
@@ -101,7 +102,14 @@ fn event() -> Event {
     }
 }
 
-fn endpoint(url: Url) -> Endpoint {
+pub(super) fn delivery() -> Delivery {
+    Delivery {
+        id: Uuid::from_u128(0x22),
+        attempt: 3,
+    }
+}
+
+pub(super) fn endpoint(url: Url) -> Endpoint {
     Endpoint {
         name: "billing".to_owned(),
         url,
@@ -109,17 +117,15 @@ fn endpoint(url: Url) -> Endpoint {
         keys: Vec::new(),
         headers: Vec::new(),
         timeout: AMPLE,
+        tls: ClientTls::default(),
+        guard: Guard::default(),
     }
 }
 
 async fn send(endpoint: &Endpoint) -> Outcome {
-    let delivery = Delivery {
-        id: Uuid::from_u128(0x22),
-        attempt: 3,
-    };
     Sender::new(endpoint)
         .unwrap()
-        .send(&event(), &delivery, body())
+        .send(&event(), &delivery(), body())
         .await
 }
 

@@ -1,13 +1,16 @@
 //! The webhooks: can a connection be made? No request is sent; `rowhook webhooks test` does that.
 
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::Report;
 use crate::dispatch::Subscription;
 use crate::ops::settings::Settings;
-use crate::webhook::Sender;
+use crate::webhook::{Sender, Unresolved, addresses};
 
 /// A receiver that does not take a connection within this time will not be fast later.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,14 +27,30 @@ async fn reach(webhook: &Subscription, report: &mut Report) {
         return report.fault(about, &fault);
     }
     if webhook.endpoint.keys.is_empty() {
-        report.remark(&about, "its requests are not signed", "give it a `secret`");
+        report.remark(
+            &about,
+            "its requests are not signed",
+            "give it a `secret`: `rowhook webhooks keygen` makes one",
+        );
     }
-    let url = &webhook.endpoint.url;
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return;
+    look_at_key_file(webhook, &about, report);
+    let host = webhook.endpoint.url.host_str().unwrap_or_default();
+    let addresses = match timeout(PATIENCE, addresses(&webhook.endpoint)).await {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(Unresolved::Denied(denied))) => {
+            return report.bad(about, format!("{host} is denied: {denied}"), CHECK_NETWORK);
+        }
+        Ok(Err(Unresolved::Unknown(error))) => {
+            let says = format!("{host} has no address: {error}");
+            return report.remark(about, says, CHECK_RECEIVER);
+        }
+        Err(_) => {
+            let says = format!("{host}: nobody says what its address is");
+            return report.remark(about, says, CHECK_RECEIVER);
+        }
     };
-    let host = host.trim_matches(['[', ']']);
-    match tokio::time::timeout(PATIENCE, TcpStream::connect((host, port))).await {
+    let port = addresses.first().map_or(0, SocketAddr::port);
+    match timeout(PATIENCE, TcpStream::connect(addresses.as_slice())).await {
         Ok(Ok(_)) => report.good(about, format!("{host}:{port} takes connections")),
         Ok(Err(error)) => report.remark(
             about,
@@ -45,6 +64,31 @@ async fn reach(webhook: &Subscription, report: &mut Report) {
         ),
     }
 }
+
+/// Whoever reads a client's private key can be that client.
+fn look_at_key_file(webhook: &Subscription, about: &str, report: &mut Report) {
+    let Some(file) = webhook.endpoint.tls.key_file() else {
+        return;
+    };
+    // It was read a moment ago, when the settings were loaded.
+    let Ok(metadata) = std::fs::metadata(file) else {
+        return;
+    };
+    if metadata.permissions().mode() & OTHERS_MAY_READ != 0 {
+        let file = file.display();
+        report.remark(
+            about,
+            format!("everybody on this machine may read its private key, {file}"),
+            format!("chmod o-r {file}"),
+        );
+    }
+}
+
+/// The bit of a file's mode.
+const OTHERS_MAY_READ: u32 = 0o004;
+
+const CHECK_NETWORK: &str =
+    "change the URL, or except the address in network.allow; until then its events wait in the log";
 
 const CHECK_RECEIVER: &str =
     "see that the receiver runs and that the URL is right; events wait in the log until it does";

@@ -6,7 +6,8 @@ use std::num::{NonZeroU16, NonZeroU32};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::SecretRef;
+use super::{SecretRef, WebhookTls};
+use crate::webhook;
 
 /// A receiver of events.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -15,7 +16,7 @@ pub(crate) struct Webhook {
     /// A unique name of a-z, 0-9, "_" and "-".
     pub(crate) name: String,
     /// Absolute http or https URL.
-    #[serde(serialize_with = "without_userinfo")]
+    #[serde(serialize_with = "without_tokens")]
     pub(crate) url: String,
     /// Which events it wants, such as "orders.*", "*.deleted".
     #[serde(default = "everything")]
@@ -23,8 +24,8 @@ pub(crate) struct Webhook {
     /// How an event is rendered.
     #[serde(default)]
     pub(crate) format: Format,
-    /// What signs the requests: a whsec_… secret or { env = … } or { file = … }; a list of them
-    /// while they rotate.
+    /// What signs the requests: a whsec_… secret (HMAC) or a whsk_… one (ed25519), or { env = … } or
+    /// { file = … }; a list of them while they rotate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<Secrets>,
     /// Extra request headers: text, { env = "NAME" } or { file = "path" }.
@@ -40,6 +41,9 @@ pub(crate) struct Webhook {
     /// Bound on one whole request and its answer.
     #[serde(default = "timeout")]
     pub(crate) timeout: String,
+    /// Whom to trust over TLS, and which certificate to show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<WebhookTls>,
     /// When a failed attempt is tried again.
     #[serde(default)]
     pub(crate) retry: Retry,
@@ -164,16 +168,11 @@ fn timeout() -> String {
     "10s".into()
 }
 
-/// User and password in a URL are refused later; until then they are not shown either.
-fn without_userinfo<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    let Ok(mut parsed) = reqwest::Url::parse(url) else {
-        return serializer.serialize_str("[not a URL]");
-    };
-    if parsed.username().is_empty() && parsed.password().is_none() {
-        return serializer.serialize_str(url);
+/// What may be a token in a URL is not shown. User and password are refused later; until then they are
+/// not shown either.
+fn without_tokens<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    match reqwest::Url::parse(url) {
+        Ok(url) => serializer.serialize_str(&webhook::without_tokens(&url)),
+        Err(_) => serializer.serialize_str("[not a URL]"),
     }
-    // Neither fails for a URL that has a user or a password.
-    let _ = parsed.set_username("redacted");
-    let _ = parsed.set_password(None);
-    serializer.serialize_str(parsed.as_str())
 }

@@ -5,6 +5,7 @@
 mod capture;
 mod connection;
 mod format;
+mod network;
 mod place;
 mod source;
 mod units;
@@ -48,13 +49,14 @@ impl Reader<'_> {
         let source = self.source(&file.source);
         let capture = self.capture(&file.capture, &file.resource);
         let log = self.log(&file.log, source.as_ref().map(|source| &source.target));
+        let guard = self.guard(&file.network);
         let webhooks = self.webhooks(&file.webhook);
         let listen = self.problems.take("api.listen", listen(&file.api.listen));
         Some(Settings {
             source: source?,
             capture: capture?,
             log: log?,
-            webhooks: webhooks?,
+            webhooks: network::guarded(webhooks?, &guard?),
             api: listen?.map(|listen| Api { listen }),
         })
     }

@@ -13,6 +13,7 @@ use crate::dispatch::retry::RetryPolicy;
 use crate::dispatch::{Order, Start, Subscription};
 use crate::ops::settings::file::{self, SecretRef, Secrets, StartWord, Webhook};
 use crate::secret::Secret;
+use crate::webhook::guard::Guard;
 use crate::webhook::sign::SigningKey;
 use crate::webhook::{Endpoint, is_own_header};
 
@@ -65,6 +66,7 @@ impl Reader<'_> {
         let headers = self.headers(&format!("{at}headers"), &written.headers);
         let timeout = duration(&written.timeout);
         let timeout = self.problems.take(&format!("{at}timeout"), timeout);
+        let tls = self.client_tls(&format!("{at}tls"), written.tls.as_ref(), &written.url);
         Some(Endpoint {
             name: written.name.clone(),
             url: url?,
@@ -72,6 +74,9 @@ impl Reader<'_> {
             keys: keys?,
             headers: headers?,
             timeout: timeout?,
+            tls: tls?,
+            // The same for all of them: see `guarded`.
+            guard: Guard::default(),
         })
     }
 
