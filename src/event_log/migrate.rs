@@ -101,7 +101,7 @@ mod tests {
         assert!(check(1).is_ok());
         let fault = check(7).unwrap_err();
         assert_eq!(fault.exit_code(), 70);
-        assert!(fault.cause().contains("version 7") && fault.cause().contains("up to 2"));
+        assert!(fault.cause().contains("version 7") && fault.cause().contains("up to 3"));
     }
 
     #[test]
