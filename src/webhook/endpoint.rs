@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Payload;
 use super::sign::SigningKey;
 use crate::secret::Secret;
 
@@ -15,6 +16,8 @@ pub struct Endpoint {
     pub url: reqwest::Url,
     /// Payload format.
     pub format: Format,
+    /// What of an event is sent, and what in place of the format.
+    pub payload: Payload,
     /// Keys that sign each request; several while they rotate, none to send unsigned.
     pub keys: Vec<SigningKey>,
     /// Extra request headers. Values are treated as secrets.
@@ -30,6 +33,7 @@ impl fmt::Debug for Endpoint {
             .field("name", &self.name)
             .field("origin", &self.url.origin().ascii_serialization())
             .field("format", &self.format)
+            .field("payload", &self.payload)
             .field("keys", &self.keys)
             .field("headers", &self.headers)
             .field("timeout", &self.timeout)
@@ -58,6 +62,7 @@ mod tests {
                 .parse()
                 .unwrap(),
             format: Format::Rowhook,
+            payload: Payload::default(),
             keys: Vec::new(),
             headers: vec![("authorization".to_owned(), Secret::new("Bearer hunter2"))],
             timeout: Duration::from_secs(5),

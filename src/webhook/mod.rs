@@ -6,6 +6,7 @@
 mod endpoint;
 mod delivery;
 mod json;
+mod payload;
 mod render;
 pub mod sign;
 mod send;
@@ -16,5 +17,6 @@ mod answer;
 pub use answer::{Cause, Outcome, Verdict, verdict};
 pub use delivery::{Delivery, delivery_id};
 pub use endpoint::{Endpoint, Format};
+pub use payload::Payload;
 pub use render::{Body, Renderer};
 pub use send::{Sender, is_own_header};

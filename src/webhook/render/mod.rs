@@ -13,7 +13,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::json::Json;
-use super::{Delivery, Endpoint, Format};
+use super::{Delivery, Endpoint, Format, Payload};
 use crate::event::{Event, Origin};
 
 /// Room for everything but the record: names, ids, times, lists of columns.
@@ -37,6 +37,7 @@ pub struct Renderer {
     source: Arc<str>,
     subscription: String,
     format: Format,
+    payload: Payload,
 }
 
 impl Renderer {
@@ -47,6 +48,7 @@ impl Renderer {
             source,
             subscription: endpoint.name.clone(),
             format: endpoint.format,
+            payload: endpoint.payload.clone(),
         }
     }
 
@@ -58,6 +60,10 @@ impl Renderer {
     /// # Errors
     /// Why this event cannot be rendered. Another one may.
     pub fn render(&self, event: &Event, delivery: &Delivery) -> Result<Body, String> {
+        let event = &*self.payload.narrowed(event);
+        if let Some(body) = self.payload.body(event) {
+            return body;
+        }
         Ok(Body {
             content_type: "application/json",
             bytes: self.snaapi(event, delivery),

@@ -60,6 +60,7 @@ fn rendered(
         source: Arc::from(source),
         subscription: subscription.to_owned(),
         format,
+        payload: Payload::default(),
     };
     renderer.render(event, delivery).unwrap().bytes
 }

@@ -1,0 +1,79 @@
+//! Why an expression has no value for an event, in words. Values are not told: what stands in a row
+//! is none of the log's or the operator's business.
+
+use cel::{ExecutionError, Value};
+
+use super::Variable;
+use super::variables::Scene;
+
+/// Characters of a message that comes from a function.
+const LONGEST: usize = 160;
+
+pub(super) fn reason(error: &ExecutionError, scene: &Scene<'_>) -> String {
+    let kind = |value: &Value| value.type_of().to_string();
+    match error {
+        ExecutionError::NoSuchKey(name) => missing(name, scene),
+        ExecutionError::UndeclaredReference(name) => match Variable::named(name) {
+            Some(variable) => format!(
+                "`{}` is not known for this event: the stream did not carry the old row",
+                variable.as_str()
+            ),
+            None => format!("`{name}` is not known"),
+        },
+        ExecutionError::NoSuchOverload(error) => match error.argument_types() {
+            [of, ..] if error.function() == "_._" && of.starts_with("null") => {
+                "it reads a member of null; ask first, as in `old != null && old.status == …`"
+                    .to_owned()
+            }
+            types => format!(
+                "`{}` does not go with {}",
+                plain(error.function()),
+                types.join(" and ")
+            ),
+        },
+        ExecutionError::ValuesNotComparable(a, b) => {
+            format!("{} cannot be compared with {}", kind(a), kind(b))
+        }
+        ExecutionError::UnsupportedBinaryOperator(operator, a, b) => {
+            format!("`{operator}` does not go with {} and {}", kind(a), kind(b))
+        }
+        ExecutionError::UnexpectedType { got, want } => format!("{want} is wanted, not {got}"),
+        ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
+            "it divides by zero".to_owned()
+        }
+        ExecutionError::Overflow(operator, ..) => {
+            format!("`{operator}` gives a number that is too large")
+        }
+        ExecutionError::IndexOutOfBounds(_) => "it reads past the end of a list".to_owned(),
+        ExecutionError::DuplicateKey(_) => "an object has the same key twice".to_owned(),
+        ExecutionError::InvalidArgumentCount { expected, actual } => {
+            format!("a function takes {expected} arguments, not {actual}")
+        }
+        ExecutionError::FunctionError { function, message } => {
+            let message: String = message.chars().take(LONGEST).collect();
+            format!("{function}(): {message}")
+        }
+        _ => "a function or an operator was given what it does not take".to_owned(),
+    }
+}
+
+fn missing(name: &str, scene: &Scene<'_>) -> String {
+    let unreadable = scene
+        .unreadable
+        .iter()
+        .find(|(_, column, _)| column == name);
+    match unreadable {
+        Some((variable, _, why)) => {
+            format!("`{}.{name}` cannot be read: {why}", variable.as_str())
+        }
+        None => format!("there is no `{name}`, or its value is not known"),
+    }
+}
+
+/// An operator as it is written: `_>_` is `>`.
+fn plain(function: &str) -> &str {
+    match function.trim_matches('_') {
+        "" => function,
+        plain => plain,
+    }
+}
