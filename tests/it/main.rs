@@ -39,6 +39,7 @@ mod previous;
 mod backfill;
 mod history;
 mod delivery;
+mod choosing;
 mod endpoints;
 mod restarts;
 mod secrets;

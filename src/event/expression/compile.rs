@@ -15,7 +15,7 @@ const LONGEST: usize = 8192;
 pub(super) const DEEPEST: usize = 40;
 /// The parser has no such bound where operators follow each other, so it gets a stack that the
 /// longest expression cannot use up. Only what is used of it takes memory.
-const STACK_BYTES: usize = 512 << 20;
+const STACK_BYTES: usize = 64 << 20;
 
 /// Compiles in a thread of its own, so that nothing in the text can end the process.
 pub(super) fn compile(source: &str) -> Result<(Program, Names), Mistake> {

@@ -6,7 +6,7 @@ use super::Reader;
 use crate::dispatch::Conditions;
 use crate::event::{Expression, Selection};
 use crate::ops::settings::file::Webhook;
-use crate::ops::settings::problem::near_miss;
+use crate::ops::settings::near_miss;
 use crate::webhook::Payload;
 
 impl Reader<'_> {
@@ -76,7 +76,12 @@ fn names(columns: &[String]) -> Result<(), String> {
 fn expression(source: &str) -> Result<Expression, String> {
     Expression::compile(source).map_err(|mistake| {
         let unknown = mistake.unknown.as_ref();
-        let meant = unknown.and_then(|(name, known)| near_miss(name, known.iter().copied()));
+        let meant = unknown.and_then(|(name, known)| {
+            let mut known = known.iter().copied();
+            // Names as short as `new` are all unlike each other: one slip is looked for as well.
+            near_miss(name, known.clone())
+                .or_else(|| known.find(|known| strsim::osa_distance(name, known) == 1))
+        });
         mistake.with_hint(meant)
     })
 }
