@@ -15,6 +15,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
@@ -38,10 +39,9 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
 });
 
 /// A compiled expression. Cloning shares it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Expression(Arc<Compiled>);
 
-#[derive(Debug)]
 struct Compiled {
     source: String,
     program: Program,
@@ -118,6 +118,12 @@ impl Expression {
             evaluate(&scene, &context)
         }))
         .unwrap_or_else(|_| Err("the interpreter gave up on it in the middle".to_owned()))
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.0.source).finish()
     }
 }
 

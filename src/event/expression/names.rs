@@ -395,3 +395,20 @@ fn is_type(name: &str) -> bool {
     let name = name.trim_start_matches('.');
     ENV.types().find_type(name).is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_that_is_offered_exists() {
+        let macros = ["has", "all", "exists", "exists_one", "map", "filter"];
+        for name in FUNCTIONS.iter().filter(|name| !macros.contains(name)) {
+            assert!(
+                is_function(name, false) || is_function(name, true),
+                "{name}"
+            );
+        }
+        assert!(!is_function("sise", false) && !is_function("sise", true));
+    }
+}

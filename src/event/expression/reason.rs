@@ -6,7 +6,7 @@ use cel::{ExecutionError, Value};
 use super::Variable;
 use super::variables::Scene;
 
-/// Characters of a message that comes from a function.
+/// Characters of what a function says, and of a key that was worked out.
 const LONGEST: usize = 160;
 
 pub(super) fn reason(error: &ExecutionError, scene: &Scene<'_>) -> String {
@@ -50,8 +50,7 @@ pub(super) fn reason(error: &ExecutionError, scene: &Scene<'_>) -> String {
             format!("a function takes {expected} arguments, not {actual}")
         }
         ExecutionError::FunctionError { function, message } => {
-            let message: String = message.chars().take(LONGEST).collect();
-            format!("{function}(): {message}")
+            format!("{function}(): {}", short(message))
         }
         _ => "a function or an operator was given what it does not take".to_owned(),
     }
@@ -66,8 +65,12 @@ fn missing(name: &str, scene: &Scene<'_>) -> String {
         Some((variable, _, why)) => {
             format!("`{}.{name}` cannot be read: {why}", variable.as_str())
         }
-        None => format!("there is no `{name}`, or its value is not known"),
+        None => format!("there is no `{}`, or its value is not known", short(name)),
     }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
 }
 
 /// An operator as it is written: `_>_` is `>`.
