@@ -8,8 +8,10 @@ mod columns;
 mod compile;
 mod mistake;
 mod names;
+mod reader;
 mod reason;
 mod value;
+mod variable;
 mod variables;
 mod write;
 #[cfg(test)]
@@ -24,7 +26,8 @@ use cel::{Context, Env, Program, Value, extensions};
 
 pub use columns::Columns;
 pub use mistake::Mistake;
-pub use names::{Names, Variable};
+pub use names::Names;
+pub use variable::Variable;
 
 use self::reason::reason;
 use self::variables::Scene;

@@ -1,124 +1,12 @@
-//! What an expression speaks of: variables, their members, functions.
+//! What an expression speaks of.
 
-use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators,
-};
-use cel::{Context, ExecutionError, Program, Value};
+use cel::Program;
 
-use super::{Columns, ENV, Mistake};
+use super::reader::Reader;
+use super::{Columns, Mistake, Variable};
 
 /// Loops in loops that are taken: each multiplies the time by the length of a list.
 const DEEPEST_LOOPS: usize = 2;
-
-/// Functions, for near misses.
-const FUNCTIONS: &[&str] = &[
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "matches",
-    "has",
-    "all",
-    "exists",
-    "exists_one",
-    "map",
-    "filter",
-    "int",
-    "uint",
-    "double",
-    "string",
-    "bool",
-    "bytes",
-    "timestamp",
-    "duration",
-    "type",
-    "dyn",
-    "getFullYear",
-    "getMonth",
-    "getDate",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getDayOfYear",
-    "getHours",
-    "getMinutes",
-    "getSeconds",
-    "getMilliseconds",
-    "charAt",
-    "indexOf",
-    "lastIndexOf",
-    "join",
-    "lowerAscii",
-    "upperAscii",
-    "trim",
-    "replace",
-    "split",
-    "substring",
-    "format",
-    "reverse",
-    "orValue",
-    "hasValue",
-];
-
-/// A variable that an expression sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variable {
-    /// The row after the change.
-    New,
-    /// The row before it.
-    Old,
-    /// Which columns were added, updated, removed.
-    Changes,
-    /// What the application attached to its transaction.
-    Context,
-    /// What the event says of itself.
-    Event,
-}
-
-impl Variable {
-    const ALL: [Self; 5] = [
-        Self::New,
-        Self::Old,
-        Self::Changes,
-        Self::Context,
-        Self::Event,
-    ];
-
-    /// Its name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Old => "old",
-            Self::Changes => "changes",
-            Self::Context => "context",
-            Self::Event => "event",
-        }
-    }
-
-    /// Its members, where they are always the same.
-    fn members(self) -> Option<&'static [&'static str]> {
-        match self {
-            Self::New | Self::Old | Self::Context => None,
-            Self::Changes => Some(&["added", "updated", "removed"]),
-            Self::Event => Some(&[
-                "id",
-                "type",
-                "resource",
-                "resource_id",
-                "action",
-                "sequence_id",
-                "created_at",
-                "schema",
-                "table",
-            ]),
-        }
-    }
-
-    pub(super) fn named(name: &str) -> Option<Self> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|variable| variable.as_str() == name.trim_start_matches('.'))
-    }
-}
 
 /// What an expression speaks of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -135,21 +23,14 @@ pub struct Names {
     pub event: Columns,
     /// How deep loops (`all`, `exists`, `map`, …) stand in each other.
     pub loops: usize,
-    splits: bool,
+    /// Whether a text is cut into a list.
+    pub(super) splits: bool,
 }
 
 impl Names {
     /// Those of a program.
     pub(super) fn of(program: &Program, source: &str) -> Result<Self, Mistake> {
-        let mut reader = Reader {
-            names: Self::default(),
-            program,
-            source,
-            locals: Vec::new(),
-            loops: 0,
-        };
-        reader.read(program.expression())?;
-        let names = reader.names;
+        let names = Reader::names_in(program, source)?;
         if names.loops > DEEPEST_LOOPS {
             return Err(Mistake::new(format!(
                 "has loops {} deep in each other; at most {DEEPEST_LOOPS} are taken",
@@ -176,7 +57,7 @@ impl Names {
         }
     }
 
-    fn of_variable_mut(&mut self, variable: Variable) -> &mut Columns {
+    pub(super) fn of_variable_mut(&mut self, variable: Variable) -> &mut Columns {
         match variable {
             Variable::New => &mut self.new,
             Variable::Old => &mut self.old,
@@ -184,231 +65,5 @@ impl Names {
             Variable::Context => &mut self.context,
             Variable::Event => &mut self.event,
         }
-    }
-}
-
-/// A member that is read of a variable: `new.x`, `new["x"]`, `new.?x`, `has(new.x)`.
-pub(super) fn member(expression: &IdedExpr) -> Option<(Variable, &str, bool)> {
-    let variable = |of: &IdedExpr| match &of.expr {
-        Expr::Ident(name) => Variable::named(name),
-        _ => None,
-    };
-    match &expression.expr {
-        Expr::Select(select) => Some((
-            variable(&select.operand)?,
-            select.field.as_str(),
-            select.test,
-        )),
-        Expr::Call(call) => {
-            let asks = match call.func_name.as_str() {
-                operators::INDEX => false,
-                operators::OPT_INDEX | operators::OPT_SELECT => true,
-                _ => return None,
-            };
-            match call.args.as_slice() {
-                [
-                    of,
-                    IdedExpr {
-                        expr: Expr::Literal(LiteralValue::String(name)),
-                        ..
-                    },
-                ] => Some((variable(of)?, name.inner(), asks)),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
-
-/// `a.b.c`, if that is all the expression is.
-fn spelled(expression: &IdedExpr) -> Option<String> {
-    match &expression.expr {
-        Expr::Ident(name) => Some(name.clone()),
-        Expr::Select(select) if !select.test => {
-            Some(format!("{}.{}", spelled(&select.operand)?, select.field))
-        }
-        _ => None,
-    }
-}
-
-/// Whether there is a function of that name. Called without arguments it fails either way: it is
-/// the error that tells.
-fn is_function(name: &str, of_a_value: bool) -> bool {
-    let literal = |expr| IdedExpr { id: 0, expr };
-    let target = of_a_value.then(|| Box::new(literal(Expr::Literal(LiteralValue::Null))));
-    let call = literal(Expr::Call(CallExpr {
-        func_name: name.to_owned(),
-        target,
-        args: Vec::new(),
-    }));
-    let context = Context::with_env(std::sync::Arc::clone(&ENV));
-    let outcome = Value::resolve_val(&call, &context);
-    !matches!(outcome, Err(ExecutionError::UndeclaredReference(_)))
-}
-
-struct Reader<'e> {
-    names: Names,
-    program: &'e Program,
-    source: &'e str,
-    /// Variables of the loops around.
-    locals: Vec<String>,
-    loops: usize,
-}
-
-impl Reader<'_> {
-    fn read(&mut self, expression: &IdedExpr) -> Result<(), Mistake> {
-        if let Some((variable, name, guarded)) = member(expression) {
-            return self.member(expression, variable, name, guarded);
-        }
-        match &expression.expr {
-            Expr::Unspecified | Expr::Literal(_) => Ok(()),
-            Expr::Ident(name) => self.variable(expression, name),
-            Expr::Select(select) => match spelled(expression) {
-                Some(name) if is_type(&name) => Ok(()),
-                _ => self.read(&select.operand),
-            },
-            Expr::Call(call) => self.call(expression, call),
-            Expr::List(list) => list.elements.iter().try_for_each(|part| self.read(part)),
-            Expr::Map(map) => self.entries(&map.entries),
-            Expr::Struct(message) => {
-                let unknown = Mistake::unknown("type", &message.type_name, &[]);
-                Err(self.placed(expression, unknown))
-            }
-            Expr::Comprehension(fold) => self.fold(expression, fold),
-        }
-    }
-
-    fn entries(&mut self, entries: &[IdedEntryExpr]) -> Result<(), Mistake> {
-        entries.iter().try_for_each(|entry| match &entry.expr {
-            EntryExpr::StructField(field) => self.read(&field.value),
-            EntryExpr::MapEntry(entry) => {
-                self.read(&entry.key)?;
-                self.read(&entry.value)
-            }
-        })
-    }
-
-    fn member(
-        &mut self,
-        expression: &IdedExpr,
-        variable: Variable,
-        name: &str,
-        guarded: bool,
-    ) -> Result<(), Mistake> {
-        if let Some(known) = variable.members()
-            && !known.contains(&name)
-        {
-            let what = format!("member of `{}`:", variable.as_str());
-            let unknown = Mistake::unknown(&what, name, known);
-            return Err(self.placed_by(expression, 1, unknown));
-        }
-        let columns = self.names.of_variable_mut(variable);
-        columns.named.insert(name.to_owned());
-        if guarded {
-            columns.guarded.insert(name.to_owned());
-        }
-        Ok(())
-    }
-
-    fn variable(&mut self, expression: &IdedExpr, name: &str) -> Result<(), Mistake> {
-        if name.starts_with('@') || self.locals.iter().any(|local| local == name) || is_type(name) {
-            return Ok(());
-        }
-        match Variable::named(name) {
-            Some(variable) => {
-                self.names.of_variable_mut(variable).whole = true;
-                Ok(())
-            }
-            None => {
-                let known = Variable::ALL.map(Variable::as_str);
-                let unknown = Mistake::unknown("variable", name, &known);
-                Err(self.placed(expression, unknown))
-            }
-        }
-    }
-
-    fn call(&mut self, expression: &IdedExpr, call: &CallExpr) -> Result<(), Mistake> {
-        let name = &call.func_name;
-        self.names.splits |= name == "split";
-        let is_operator = name.contains(|c: char| !c.is_alphanumeric() && c != '_' && c != '.');
-        if let Some(target) = &call.target {
-            let qualified = spelled(target).map(|target| format!("{target}.{name}"));
-            if !qualified.is_some_and(|name| is_function(&name, false)) {
-                self.read(target)?;
-                self.function(expression, name, true)?;
-            }
-        } else if !is_operator {
-            self.function(expression, name, false)?;
-        }
-        call.args.iter().try_for_each(|part| self.read(part))
-    }
-
-    fn function(&self, at: &IdedExpr, name: &str, of_a_value: bool) -> Result<(), Mistake> {
-        if is_function(name, of_a_value) {
-            return Ok(());
-        }
-        // A call's place is its parenthesis.
-        let back = isize::try_from(name.len()).unwrap_or(0);
-        Err(self.placed_by(at, -back, Mistake::unknown("function", name, FUNCTIONS)))
-    }
-
-    fn fold(&mut self, expression: &IdedExpr, fold: &ComprehensionExpr) -> Result<(), Mistake> {
-        self.read(&fold.iter_range)?;
-        self.read(&fold.accu_init)?;
-        let before = self.locals.len();
-        let second = fold.iter_var2.as_ref();
-        for local in [&fold.iter_var, &fold.accu_var].into_iter().chain(second) {
-            if Variable::named(local).is_some() {
-                let says =
-                    format!("`{local}` is the event's: give the loop's variable another name");
-                return Err(self.placed(expression, Mistake::new(says)));
-            }
-            self.locals.push(local.clone());
-        }
-        self.loops += 1;
-        self.names.loops = self.names.loops.max(self.loops);
-        for part in [&fold.loop_cond, &fold.loop_step, &fold.result] {
-            self.read(part)?;
-        }
-        self.loops -= 1;
-        self.locals.truncate(before);
-        Ok(())
-    }
-
-    fn placed(&self, expression: &IdedExpr, mistake: Mistake) -> Mistake {
-        self.placed_by(expression, 0, mistake)
-    }
-
-    /// With the place this many bytes after the expression's own.
-    fn placed_by(&self, expression: &IdedExpr, bytes: isize, mistake: Mistake) -> Mistake {
-        match self.program.source_info().offset_for(expression.id) {
-            Some((start, _)) => {
-                let start = usize::try_from(start).unwrap_or(0);
-                mistake.at_byte(self.source, start.saturating_add_signed(bytes))
-            }
-            None => mistake,
-        }
-    }
-}
-
-fn is_type(name: &str) -> bool {
-    let name = name.trim_start_matches('.');
-    ENV.types().find_type(name).is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_function_that_is_offered_exists() {
-        let macros = ["has", "all", "exists", "exists_one", "map", "filter"];
-        for name in FUNCTIONS.iter().filter(|name| !macros.contains(name)) {
-            assert!(
-                is_function(name, false) || is_function(name, true),
-                "{name}"
-            );
-        }
-        assert!(!is_function("sise", false) && !is_function("sise", true));
     }
 }

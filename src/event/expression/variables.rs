@@ -45,35 +45,36 @@ impl<'v> Scene<'v> {
                 side(event)
             }
         };
-        let (new, old) = (needed(&names.new, new), needed(&names.old, old));
-        let mut unreadable = Vec::new();
+        let mut scene = Self {
+            new: Side::Unknown,
+            old: Side::Unknown,
+            unreadable: Vec::new(),
+        };
         let items = if names.loops > 1 { FEW } else { MANY };
         let limits = Limits { items };
-        for (variable, side, columns) in [
-            (Variable::New, &new, &names.new),
-            (Variable::Old, &old, &names.old),
+        scene.new = needed(&names.new, new);
+        scene.old = needed(&names.old, old);
+        // Always a map, so that `has(context.user_id)` works where nothing was attached.
+        let attached = needed(&names.context, |event| {
+            let attached = event.context.as_deref().and_then(Fields::read);
+            Side::Row(attached.unwrap_or_default())
+        });
+        for (variable, side) in [
+            (Variable::New, &scene.new),
+            (Variable::Old, &scene.old),
+            (Variable::Context, &attached),
         ] {
             let value: Boxed<'v> = match side {
                 Side::Null => Box::new(CelNull),
-                Side::Row(row) => map(row, columns, limits, |name, why| {
-                    unreadable.push((variable, name, why));
-                }),
+                Side::Row(row) => {
+                    let columns = names.of_variable(variable);
+                    map(row, columns, limits, |name, why| {
+                        scene.unreadable.push((variable, name, why));
+                    })
+                }
                 Side::Unknown => continue,
             };
             context.add_variable_as_val(variable.as_str(), value);
-        }
-        if !names.context.is_empty() {
-            // Always a map, so that `has(context.user_id)` works where nothing was attached.
-            let attached = event.context.as_deref().and_then(Fields::read);
-            let value = map(
-                &attached.unwrap_or_default(),
-                &names.context,
-                limits,
-                |name, why| {
-                    unreadable.push((Variable::Context, name, why));
-                },
-            );
-            context.add_variable_as_val(Variable::Context.as_str(), value);
         }
         if !names.changes.is_empty()
             && let Some(changes) = changes(event)
@@ -83,11 +84,7 @@ impl<'v> Scene<'v> {
         if !names.event.is_empty() {
             context.add_variable_as_val(Variable::Event.as_str(), about(event, &names.event));
         }
-        Self {
-            new,
-            old,
-            unreadable,
-        }
+        scene
     }
 
     /// A column of a row as its JSON text.

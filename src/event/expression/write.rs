@@ -4,11 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, ListExpr, MapExpr, operators};
 use cel::common::types::CelBool;
-use cel::objects::{Key, OptionalValue};
+use cel::objects::{Key, Map, OptionalValue};
 use cel::{Context, Value};
 
 use super::Variable;
-use super::names::member;
+use super::reader::member;
 use super::reason::reason;
 use super::variables::{Scene, Side};
 use crate::event::Fields;
@@ -179,30 +179,8 @@ fn write_value(out: &mut Vec<u8>, value: &Value) -> Written {
         Value::Bytes(bytes) => write_text(out, &BASE64.encode(bytes.as_slice())),
         Value::Timestamp(time) => write_text(out, &timestamp(time)),
         Value::Duration(duration) => write_text(out, &seconds(duration)),
-        Value::List(items) => {
-            out.push(b'[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_value(out, item)?;
-            }
-            out.push(b']');
-        }
-        Value::Map(map) => {
-            let mut entries: Vec<_> = map.map.iter().collect();
-            entries.sort_by_key(|(key, _)| key.to_string());
-            out.push(b'{');
-            for (index, (key, value)) in entries.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_text(out, &key.to_string());
-                out.push(b':');
-                write_value(out, value)?;
-            }
-            out.push(b'}');
-        }
+        Value::List(items) => return write_items(out, items),
+        Value::Map(map) => return write_entries(out, map),
         Value::Opaque(_) => match <&OptionalValue>::try_from(value).map(OptionalValue::value) {
             Ok(Some(value)) => return write_value(out, value),
             Ok(None) => out.extend_from_slice(b"null"),
@@ -210,6 +188,39 @@ fn write_value(out: &mut Vec<u8>, value: &Value) -> Written {
         },
         Value::Function(..) | Value::Struct(_) => return Err(NOT_JSON.to_owned()),
     }
+    Ok(())
+}
+
+fn write_items(out: &mut Vec<u8>, items: &[Value]) -> Written {
+    out.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_value(out, item)?;
+    }
+    out.push(b']');
+    Ok(())
+}
+
+/// Sorted by key: the interpreter does not keep their order.
+fn write_entries(out: &mut Vec<u8>, map: &Map) -> Written {
+    let mut entries: Vec<_> = map
+        .map
+        .iter()
+        .map(|(key, value)| (key.to_string(), value))
+        .collect();
+    entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+    out.push(b'{');
+    for (index, (key, value)) in entries.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_text(out, &key);
+        out.push(b':');
+        write_value(out, value)?;
+    }
+    out.push(b'}');
     Ok(())
 }
 
