@@ -404,6 +404,54 @@ fn what_an_expression_speaks_of_is_told() {
     assert_eq!(names.loops, 1);
 }
 
+#[test]
+fn the_expressions_of_the_documentation_compile() {
+    let page = include_str!("../../../docs/webhooks.md");
+    let mut found = 0;
+    for line in page
+        .lines()
+        .filter_map(|line| line.strip_prefix("when = '"))
+    {
+        let (source, _) = line.rsplit_once('\'').unwrap();
+        compiled(source);
+        found += 1;
+    }
+    let (_, body) = page.split_once("body = \"\"\"").unwrap();
+    let (body, _) = body.split_once("\"\"\"").unwrap();
+    let event = updated(r#"{"id":1,"status":"paid"}"#, "{}");
+    let expected = r#"{"text":"order 1 is paid","blocks":[{"type":"section","text":{"type":"mrkdwn","text":"*orders.updated*"}}]}"#;
+    assert_eq!(json(body, &event).as_deref(), Ok(expected));
+    assert_eq!(found, 6);
+}
+
+#[test]
+fn what_the_documentation_says_of_operators_is_so() {
+    let event = updated(
+        r#"{"none":null,"n":1.5,"i":2,"at":"2026-01-01T00:00:00+00:00","day":"2026-01-01T00:00:00"}"#,
+        "{}",
+    );
+    for (source, verdict) in [
+        ("new.missing == 1 && false", false),
+        ("new.missing == 1 || true", true),
+        ("false && new.missing == 1", false),
+        ("double(new.i) * new.n == 3.0 && new.i > new.n", true),
+        (
+            "timestamp(new.at) <= event.created_at - duration('0h')",
+            true,
+        ),
+        ("timestamp(new.day + 'Z') == timestamp(new.at)", true),
+        ("new.?missing.orValue('') == ''", true),
+        ("new.none != null && new.none > 100", false),
+        (&vec!["true"; 800].join(" && "), true),
+        (&vec!["false"; 800].join(" || "), false),
+    ] {
+        assert_eq!(holds(source, &event), Ok(verdict), "{source}");
+    }
+    for source in ["has(new.none.x)", "new.none > 100", "new.i * new.n > 1.0"] {
+        assert!(holds(source, &event).is_err(), "{source}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_breaks_the_compiler(source in ".{0,60}") {
