@@ -84,7 +84,7 @@ impl Expression {
     pub fn holds(&self, event: &Event) -> Result<bool, String> {
         self.evaluated(event, |scene, context| {
             let value = Value::resolve_val(self.0.program.expression(), context)
-                .map_err(|error| reason(&error, scene))?;
+                .map_err(|error| reason(&error, &scene.unreadable))?;
             match value.downcast_ref::<CelBool>() {
                 Some(verdict) => Ok(*verdict.inner()),
                 None => Err(format!(

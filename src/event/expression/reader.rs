@@ -1,10 +1,13 @@
 //! Reads an expression for what it speaks of: variables, their members, functions.
 
+use std::sync::Arc;
+
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators,
 };
 use cel::{Context, ExecutionError, Program, Value};
 
+use super::reason::reason;
 use super::{ENV, Mistake, Names, Variable};
 
 /// Functions, for near misses.
@@ -110,7 +113,7 @@ fn is_function(name: &str, of_a_value: bool) -> bool {
         target,
         args: Vec::new(),
     }));
-    let context = Context::with_env(std::sync::Arc::clone(&ENV));
+    let context = Context::with_env(Arc::clone(&ENV));
     let outcome = Value::resolve_val(&call, &context);
     !matches!(outcome, Err(ExecutionError::UndeclaredReference(_)))
 }
@@ -223,7 +226,39 @@ impl<'e> Reader<'e> {
         } else if !is_operator {
             self.function(expression, name, false)?;
         }
-        call.args.iter().try_for_each(|part| self.read(part))
+        call.args.iter().try_for_each(|part| self.read(part))?;
+        self.constant(expression, call)
+    }
+
+    /// What does not depend on the event is tried now: a slip in it would park every event.
+    fn constant(&self, expression: &IdedExpr, call: &CallExpr) -> Result<(), Mistake> {
+        let is_literal = |part: &IdedExpr| matches!(part.expr, Expr::Literal(_));
+        if call.args.is_empty() || !call.args.iter().all(is_literal) {
+            return Ok(());
+        }
+        let mut call = call.clone();
+        match call.target.as_deref() {
+            None => {}
+            Some(target) if is_literal(target) => {}
+            // The pattern is right or wrong whatever it is held against.
+            Some(_) if call.func_name == "matches" => {
+                let text = Expr::Literal(LiteralValue::String("".into()));
+                call.target = Some(Box::new(IdedExpr { id: 0, expr: text }));
+            }
+            Some(_) => return Ok(()),
+        }
+        let call = IdedExpr {
+            id: 0,
+            expr: Expr::Call(call),
+        };
+        let context = Context::with_env(Arc::clone(&ENV));
+        match Value::resolve_val(&call, &context) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let says = format!("always fails: {}", reason(&error, &[]));
+                Err(self.placed(expression, Mistake::new(says)))
+            }
+        }
     }
 
     fn function(&self, at: &IdedExpr, name: &str, of_a_value: bool) -> Result<(), Mistake> {

@@ -4,15 +4,15 @@
 use cel::{ExecutionError, Value};
 
 use super::Variable;
-use super::variables::Scene;
+use super::variables::Unreadable;
 
 /// Characters of what a function says, and of a key that was worked out.
 const LONGEST: usize = 160;
 
-pub(super) fn reason(error: &ExecutionError, scene: &Scene<'_>) -> String {
+pub(super) fn reason(error: &ExecutionError, unreadable: &[Unreadable]) -> String {
     let kind = |value: &Value| value.type_of().to_string();
     match error {
-        ExecutionError::NoSuchKey(name) => missing(name, scene),
+        ExecutionError::NoSuchKey(name) => missing(name, unreadable),
         ExecutionError::UndeclaredReference(name) => match Variable::named(name) {
             Some(variable) => format!(
                 "`{}` is not known for this event: the stream did not carry the old row",
@@ -42,27 +42,33 @@ pub(super) fn reason(error: &ExecutionError, scene: &Scene<'_>) -> String {
             "it divides by zero".to_owned()
         }
         ExecutionError::Overflow(operator, ..) => {
-            format!("`{operator}` gives a number that is too large")
+            format!("`{operator}` gives a number that does not fit")
         }
         ExecutionError::IndexOutOfBounds(_) => "it reads past the end of a list".to_owned(),
         ExecutionError::DuplicateKey(_) => "an object has the same key twice".to_owned(),
         ExecutionError::InvalidArgumentCount { expected, actual } => {
             format!("a function takes {expected} arguments, not {actual}")
         }
-        ExecutionError::FunctionError { function, message } => {
-            format!("{function}(): {}", short(message))
-        }
+        ExecutionError::FunctionError { function, message } => match function.as_str() {
+            // These repeat what they are given.
+            "matches" => {
+                "matches(): its pattern is no regular expression, or too large a one".to_owned()
+            }
+            "duration" => "duration(): it is given no duration such as 90m".to_owned(),
+            "timezone" => "it is given no time zone that is known".to_owned(),
+            _ => format!(
+                "{function}(): {}",
+                short(message.lines().next().unwrap_or_default())
+            ),
+        },
         _ => "a function or an operator was given what it does not take".to_owned(),
     }
 }
 
-fn missing(name: &str, scene: &Scene<'_>) -> String {
-    let unreadable = scene
-        .unreadable
-        .iter()
-        .find(|(_, column, _)| column == name);
-    match unreadable {
-        Some((variable, _, why)) => {
+fn missing(name: &str, unreadable: &[Unreadable]) -> String {
+    let found = unreadable.iter().find(|unreadable| unreadable.name == name);
+    match found {
+        Some(Unreadable { variable, why, .. }) => {
             format!("`{}.{name}` cannot be read: {why}", variable.as_str())
         }
         None => format!("there is no `{}`, or its value is not known", short(name)),
@@ -75,7 +81,7 @@ fn short(text: &str) -> String {
 
 /// An operator as it is written: `_>_` is `>`.
 fn plain(function: &str) -> &str {
-    match function.trim_matches('_') {
+    match function.trim_matches(['_', '@']) {
         "" => function,
         plain => plain,
     }

@@ -147,10 +147,10 @@ fn numbers_are_compared_across_their_kinds() {
         assert_eq!(holds(source, &event), Ok(true), "{source}");
     }
     for (source, part) in [
-        ("new.big + 1 > 0", "too large"),
+        ("new.big + 1 > 0", "does not fit"),
         ("new.i / 0 == 1", "divides by zero"),
         ("new.i % 0 == 1", "divides by zero"),
-        ("-(-new.big - 1) > 0", "too large"),
+        ("-(-new.big - 1) > 0", "does not fit"),
         ("new.i * 1.5 > 1.0", "does not go with int and"),
         ("new.i > '4'", "does not go with int and string"),
         ("new.i", "of type int, not true or false"),
@@ -158,8 +158,9 @@ fn numbers_are_compared_across_their_kinds() {
         ("[1][new.i] == 1", "past the end"),
         ("int(new.huge) > 1", "int"),
         ("'x'.charAt(new.big) == ''", "charAt"),
-        ("timestamp('never') > event.created_at", "timestamp"),
-        ("new.i.matches('(')", "matches"),
+        ("timestamp(string(new.i)) > event.created_at", "timestamp"),
+        ("'x'.matches('(' + string(new.i))", "no regular expression"),
+        ("new.i.matches('a')", "matches"),
     ] {
         let reason = holds(source, &event).unwrap_err();
         assert!(reason.contains(part), "{source}: {reason}");
@@ -265,6 +266,19 @@ fn a_mistake_is_found_when_it_is_compiled_and_shows_its_place() {
         ("changes.update == []", "unknown member of `changes`"),
         ("Order{id: 1}", "unknown type `Order`"),
         ("if(new.x)", "reserved"),
+        (
+            "new.x.matches('(')",
+            "column 14: always fails: matches(): its pattern is no regular expression",
+        ),
+        (
+            "event.created_at > timestamp('2026-13-01')",
+            "always fails: timestamp()",
+        ),
+        ("new.x > 1 / 0", "always fails: it divides by zero"),
+        (
+            "new.x > '1' + 1",
+            "always fails: `add` does not go with string and int",
+        ),
     ] {
         let mistake = mistake(source);
         assert!(mistake.contains(part), "{source}: {mistake}");
@@ -386,6 +400,44 @@ fn a_body_keeps_the_order_of_its_keys_and_the_text_of_columns() {
     ] {
         let reason = json(source, &event).unwrap_err();
         assert!(reason.contains(part), "{source}: {reason}");
+    }
+}
+
+/// The interpreter is tried where others panicked: at the ends of its numbers, times and texts.
+#[test]
+fn the_ends_of_every_kind_of_value_are_errors_and_no_panics() {
+    let event = updated(
+        r#"{"min":-9223372036854775808,"s":"é🧀","inf":1e999,"d":"2562047h","t":"9999-12-31T23:59:59Z"}"#,
+        "{}",
+    );
+    for source in [
+        "new.min % -1",
+        "new.min / -1",
+        "-new.min",
+        "new.min - 1",
+        "int(new.inf)",
+        "uint(new.min)",
+        "timestamp(new.min)",
+        "timestamp(new.t) + duration('1h')",
+        "timestamp(new.t) - timestamp('0001-01-01T00:00:00Z')",
+        "duration(new.d) + duration(new.d)",
+        "duration('-1h') - duration(new.d) - duration(new.d)",
+        "duration('9' + new.d)",
+        "new.s.substring(new.min)",
+        "new.s.substring(1, 0)",
+        "new.s.charAt(-1)",
+        "new.s.indexOf('x', 100)",
+        "[1][new.min]",
+        "[1][new.inf]",
+        "('%.9999999999f' + new.s).format([1.0])",
+        "('%' + new.s).format([1])",
+        "event.created_at.getHours(new.s)",
+        "event.created_at.getHours('+99:' + new.s)",
+        "new.s.matches('(\\\\w{1000}){1000}' + new.s)",
+        "optional.none().value()",
+    ] {
+        let reason = json(source, &event).unwrap_err();
+        assert!(!reason.contains("gave up"), "{source}: {reason}");
     }
 }
 

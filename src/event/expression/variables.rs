@@ -30,8 +30,16 @@ pub(super) enum Side<'v> {
 pub(super) struct Scene<'v> {
     pub(super) new: Side<'v>,
     pub(super) old: Side<'v>,
-    /// Columns that are there and cannot be read, with the reason.
-    pub(super) unreadable: Vec<(Variable, String, String)>,
+    /// What is there and cannot be read.
+    pub(super) unreadable: Vec<Unreadable>,
+}
+
+/// A member of a variable that is there and cannot be read.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) variable: Variable,
+    pub(super) name: String,
+    pub(super) why: String,
 }
 
 impl<'v> Scene<'v> {
@@ -69,7 +77,11 @@ impl<'v> Scene<'v> {
                 Side::Row(row) => {
                     let columns = names.of_variable(variable);
                     map(row, columns, limits, |name, why| {
-                        scene.unreadable.push((variable, name, why));
+                        scene.unreadable.push(Unreadable {
+                            variable,
+                            name,
+                            why,
+                        });
                     })
                 }
                 Side::Unknown => continue,

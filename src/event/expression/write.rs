@@ -61,7 +61,7 @@ fn evaluated(
     context: &Context<'_, '_>,
     scene: &Scene<'_>,
 ) -> Result<Value, String> {
-    Value::resolve(expression, context).map_err(|error| reason(&error, scene))
+    Value::resolve(expression, context).map_err(|error| reason(&error, &scene.unreadable))
 }
 
 fn holds(
@@ -69,7 +69,8 @@ fn holds(
     context: &Context<'_, '_>,
     scene: &Scene<'_>,
 ) -> Result<bool, String> {
-    let value = Value::resolve_val(expression, context).map_err(|error| reason(&error, scene))?;
+    let value = Value::resolve_val(expression, context)
+        .map_err(|error| reason(&error, &scene.unreadable))?;
     match value.downcast_ref::<CelBool>() {
         Some(verdict) => Ok(*verdict.inner()),
         None => Err("what stands before `?` is not true or false".to_owned()),
