@@ -6,6 +6,7 @@
 
 mod columns;
 mod compile;
+mod functions;
 mod mistake;
 mod names;
 mod reader;

@@ -1,63 +1,12 @@
-//! Reads an expression for what it speaks of: variables, their members, functions.
+//! Reads an expression for what it speaks of: variables and their members, and that its functions exist.
 
-use std::sync::Arc;
-
+use cel::Program;
 use cel::common::ast::{
     CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators,
 };
-use cel::{Context, ExecutionError, Program, Value};
 
-use super::reason::reason;
-use super::{ENV, Mistake, Names, Variable};
-
-/// Functions, for near misses.
-const FUNCTIONS: &[&str] = &[
-    "size",
-    "contains",
-    "startsWith",
-    "endsWith",
-    "matches",
-    "has",
-    "all",
-    "exists",
-    "exists_one",
-    "map",
-    "filter",
-    "int",
-    "uint",
-    "double",
-    "string",
-    "bool",
-    "bytes",
-    "timestamp",
-    "duration",
-    "type",
-    "dyn",
-    "getFullYear",
-    "getMonth",
-    "getDate",
-    "getDayOfMonth",
-    "getDayOfWeek",
-    "getDayOfYear",
-    "getHours",
-    "getMinutes",
-    "getSeconds",
-    "getMilliseconds",
-    "charAt",
-    "indexOf",
-    "lastIndexOf",
-    "join",
-    "lowerAscii",
-    "upperAscii",
-    "trim",
-    "replace",
-    "split",
-    "substring",
-    "format",
-    "reverse",
-    "orValue",
-    "hasValue",
-];
+use super::functions::{FUNCTIONS, always_fails, is_function, is_type};
+use super::{Mistake, Names, Variable};
 
 /// A member that is read of a variable: `new.x`, `new["x"]`, `new.?x`, `has(new.x)`.
 pub(super) fn member(expression: &IdedExpr) -> Option<(Variable, &str, bool)> {
@@ -101,21 +50,6 @@ fn spelled(expression: &IdedExpr) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// Whether there is a function of that name. Called without arguments it fails either way: it is
-/// the error that tells.
-fn is_function(name: &str, of_a_value: bool) -> bool {
-    let literal = |expr| IdedExpr { id: 0, expr };
-    let target = of_a_value.then(|| Box::new(literal(Expr::Literal(LiteralValue::Null))));
-    let call = literal(Expr::Call(CallExpr {
-        func_name: name.to_owned(),
-        target,
-        args: Vec::new(),
-    }));
-    let context = Context::with_env(Arc::clone(&ENV));
-    let outcome = Value::resolve_val(&call, &context);
-    !matches!(outcome, Err(ExecutionError::UndeclaredReference(_)))
 }
 
 /// On its way through an expression.
@@ -227,37 +161,13 @@ impl<'e> Reader<'e> {
             self.function(expression, name, false)?;
         }
         call.args.iter().try_for_each(|part| self.read(part))?;
-        self.constant(expression, call)
-    }
-
-    /// What does not depend on the event is tried now: a slip in it would park every event.
-    fn constant(&self, expression: &IdedExpr, call: &CallExpr) -> Result<(), Mistake> {
-        let is_literal = |part: &IdedExpr| matches!(part.expr, Expr::Literal(_));
-        if call.args.is_empty() || !call.args.iter().all(is_literal) {
-            return Ok(());
-        }
-        let mut call = call.clone();
-        match call.target.as_deref() {
-            None => {}
-            Some(target) if is_literal(target) => {}
-            // The pattern is right or wrong whatever it is held against.
-            Some(_) if call.func_name == "matches" => {
-                let text = Expr::Literal(LiteralValue::String("".into()));
-                call.target = Some(Box::new(IdedExpr { id: 0, expr: text }));
-            }
-            Some(_) => return Ok(()),
-        }
-        let call = IdedExpr {
-            id: 0,
-            expr: Expr::Call(call),
-        };
-        let context = Context::with_env(Arc::clone(&ENV));
-        match Value::resolve_val(&call, &context) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let says = format!("always fails: {}", reason(&error, &[]));
+        match always_fails(call) {
+            // A slip in what does not depend on the event would park every event.
+            Some(reason) => {
+                let says = format!("always fails: {reason}");
                 Err(self.placed(expression, Mistake::new(says)))
             }
+            None => Ok(()),
         }
     }
 
@@ -306,27 +216,5 @@ impl<'e> Reader<'e> {
             }
             None => mistake,
         }
-    }
-}
-
-fn is_type(name: &str) -> bool {
-    let name = name.trim_start_matches('.');
-    ENV.types().find_type(name).is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_function_that_is_offered_exists() {
-        let macros = ["has", "all", "exists", "exists_one", "map", "filter"];
-        for name in FUNCTIONS.iter().filter(|name| !macros.contains(name)) {
-            assert!(
-                is_function(name, false) || is_function(name, true),
-                "{name}"
-            );
-        }
-        assert!(!is_function("sise", false) && !is_function("sise", true));
     }
 }
