@@ -1,7 +1,7 @@
 //! Does a subscription want an event? Pure.
 
 use super::Subscription;
-use crate::event::Event;
+use crate::event::{Action, Event, Expression, Fields, OldRow};
 
 /// What a subscription makes of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub enum Choice {
 pub enum Rule {
     /// None of its patterns has the event's type.
     Events,
+    /// None of the columns changed.
+    Changed,
+    /// The condition is not met.
+    When,
 }
 
 impl Rule {
@@ -27,8 +31,49 @@ impl Rule {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Events => "events",
+            Self::Changed => "changed",
+            Self::When => "when",
         }
     }
+}
+
+/// What has to be true of an event of the right type.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// Columns of which an update has to change one; `None` takes every update.
+    pub changed: Option<Vec<String>>,
+    /// What has to hold.
+    pub when: Option<Expression>,
+}
+
+impl Conditions {
+    fn judge(&self, event: &Event) -> Choice {
+        if let Some(columns) = &self.changed
+            && !may_have_changed(columns, event)
+        {
+            return Choice::Filtered(Rule::Changed);
+        }
+        match self.when.as_ref().map(|when| when.holds(event)) {
+            None | Some(Ok(true)) => Choice::Wanted,
+            Some(Ok(false)) => Choice::Filtered(Rule::When),
+            Some(Err(reason)) => Choice::Failed(format!("when: {reason}")),
+        }
+    }
+}
+
+/// Whether one of the columns changed, as far as is known: where the old row is not, an update is
+/// rather sent once too often than lost. Only updates are looked at, as Hasura's update columns do.
+fn may_have_changed(columns: &[String], event: &Event) -> bool {
+    if event.action != Action::Updated {
+        return true;
+    }
+    let previous = event.previous.as_deref().and_then(Fields::read);
+    let (Some(previous), OldRow::Full) = (previous, event.old_row) else {
+        return true;
+    };
+    columns
+        .iter()
+        .any(|column| previous.named(column).is_some() || event.unknown.contains(column))
 }
 
 impl Subscription {
@@ -38,6 +83,91 @@ impl Subscription {
         if !self.events.matches(&event.event_type) {
             return Choice::Filtered(Rule::Events);
         }
-        Choice::Wanted
+        self.conditions.judge(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Origin;
+
+    fn updated(previous: Option<&str>, old_row: OldRow) -> Event {
+        Event {
+            sequence_id: 1,
+            event_id: uuid::Uuid::nil(),
+            event_type: "t.updated".into(),
+            resource: "t".into(),
+            resource_id: Some("1".into()),
+            action: Action::Updated,
+            created_at: 0,
+            record: Some(r#"{"id":1,"a":1,"b":2}"#.into()),
+            previous: previous.map(Into::into),
+            context: None,
+            old_row,
+            unknown: Vec::new(),
+            as_text: Vec::new(),
+            origin: Origin {
+                schema: "public".into(),
+                table: "t".into(),
+                xid: 1,
+                commit_lsn: "0/1".parse().unwrap(),
+                index: 0,
+            },
+        }
+    }
+
+    fn conditions(changed: &[&str], when: Option<&str>) -> Conditions {
+        Conditions {
+            changed: (!changed.is_empty())
+                .then(|| changed.iter().map(ToString::to_string).collect()),
+            when: when.map(|when| Expression::compile(when).unwrap()),
+        }
+    }
+
+    #[test]
+    fn an_update_of_other_columns_only_is_filtered() {
+        let changed = conditions(&["a", "x"], None);
+        let of = |previous, old_row| changed.judge(&updated(Some(previous), old_row));
+        assert_eq!(of(r#"{"a":0}"#, OldRow::Full), Choice::Wanted);
+        assert_eq!(of(r#"{"\u0061":0}"#, OldRow::Full), Choice::Wanted);
+        let filtered = Choice::Filtered(Rule::Changed);
+        assert_eq!(of(r#"{"b":0}"#, OldRow::Full), filtered);
+        assert_eq!(of("{}", OldRow::Full), filtered);
+    }
+
+    #[test]
+    fn what_may_have_changed_is_wanted() {
+        let changed = conditions(&["a"], None);
+        for event in [
+            updated(None, OldRow::Absent),
+            updated(Some(r#"{"id":0}"#), OldRow::Key),
+            updated(Some(r#"{"b":0}"#), OldRow::Partial),
+            Event {
+                unknown: vec!["a".into()],
+                ..updated(Some("{}"), OldRow::Full)
+            },
+        ] {
+            assert_eq!(changed.judge(&event), Choice::Wanted, "{event:?}");
+        }
+        for action in [Action::Created, Action::Deleted, Action::Snapshot] {
+            let event = Event {
+                action,
+                ..updated(None, OldRow::Absent)
+            };
+            assert_eq!(changed.judge(&event), Choice::Wanted, "{action:?}");
+        }
+    }
+
+    #[test]
+    fn a_condition_filters_and_says_why_it_cannot_tell() {
+        let event = updated(Some(r#"{"a":0}"#), OldRow::Full);
+        let judged = |when| conditions(&["a"], Some(when)).judge(&event);
+        assert_eq!(judged("new.a > old.a"), Choice::Wanted);
+        assert_eq!(judged("new.a < old.a"), Choice::Filtered(Rule::When));
+        let failed = Choice::Failed("when: there is no `c`, or its value is not known".into());
+        assert_eq!(judged("new.c == 1"), failed);
+        let cheap = conditions(&["b"], Some("new.c == 1")).judge(&event);
+        assert_eq!(cheap, Choice::Filtered(Rule::Changed));
     }
 }

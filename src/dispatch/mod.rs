@@ -13,6 +13,6 @@ mod subscription;
 pub mod switchboard;
 mod window;
 
-pub use choice::{Choice, Rule};
+pub use choice::{Choice, Conditions, Rule};
 pub use runner::Runner;
 pub use subscription::{Order, Start, Subscription};

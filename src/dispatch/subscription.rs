@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::{pattern::Patterns, retry::RetryPolicy};
+use super::{Conditions, pattern::Patterns, retry::RetryPolicy};
 use crate::webhook::Endpoint;
 
 /// A subscription as the settings mean it.
@@ -12,6 +12,8 @@ pub struct Subscription {
     pub name: String,
     /// Which event types it wants.
     pub events: Patterns,
+    /// What else has to be true of them.
+    pub conditions: Conditions,
     /// What must arrive in order.
     pub order: Order,
     /// How many requests may be in flight at once.

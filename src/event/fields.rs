@@ -26,6 +26,14 @@ pub struct Member<'a> {
     pub value: &'a str,
 }
 
+impl<'a> Member<'a> {
+    /// The key without quotes and escapes.
+    #[must_use]
+    pub fn name(&self) -> Cow<'a, str> {
+        unescaped(self.key)
+    }
+}
+
 impl<'a> Fields<'a> {
     /// Reads `text`; `None` if it is not a JSON object.
     pub fn read(text: &'a str) -> Option<Self> {
@@ -50,6 +58,12 @@ impl<'a> Fields<'a> {
             self.put(*member);
         }
         self
+    }
+
+    /// The member with this name: its key without quotes and escapes.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Member<'a>> {
+        self.members.get(*self.places.get(name)?)
     }
 
     /// The member with this key, given as its JSON text.

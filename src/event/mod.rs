@@ -3,6 +3,7 @@
 mod context;
 mod cut;
 mod draft;
+pub mod expression;
 mod fields;
 mod id;
 mod json;
@@ -13,6 +14,7 @@ mod long_id;
 mod nested;
 mod recalled;
 mod resource;
+mod selection;
 mod shape;
 #[cfg(test)]
 mod fuzz;
@@ -22,10 +24,12 @@ mod tests;
 pub use context::{CONTEXT_PREFIX, merged as merged_context};
 pub use cut::Cut;
 pub use draft::{Draft, Drafter, MisfitRow};
+pub use expression::Expression;
 pub use fields::{Fields, Member};
 pub use id::{EventIds, postgres_micros, rfc3339, unix_micros};
 pub use key::{KnownKeys, NotedKey, RowsOf, key_of};
 pub use kind::{Kind, TypeCatalog};
 pub use logged::{Action, Event, OldRow, Origin};
 pub use resource::{Capture, PreviousFrom, Redaction, ResourceRule, TableName, TablePattern};
+pub use selection::Selection;
 pub use shape::{Shape, resource_name};

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::ClientTls;
 use super::guard::Guard;
 use super::render::is_attribute_header;
 use super::sign::SigningKey;
+use super::{ClientTls, Payload};
 use crate::secret::Secret;
 
 /// One receiver.
@@ -18,6 +18,8 @@ pub struct Endpoint {
     pub url: reqwest::Url,
     /// Payload format.
     pub format: Format,
+    /// What of an event is sent, and what in place of the format.
+    pub payload: Payload,
     /// Keys that sign each request; several while they rotate, none to send unsigned.
     pub keys: Vec<SigningKey>,
     /// Extra request headers. Values are treated as secrets.
@@ -37,6 +39,7 @@ impl fmt::Debug for Endpoint {
             .field("name", &self.name)
             .field("origin", &self.url.origin().ascii_serialization())
             .field("format", &self.format)
+            .field("payload", &self.payload)
             .field("keys", &self.keys)
             .field("headers", &self.headers)
             .field("timeout", &self.timeout)
@@ -106,6 +109,7 @@ mod tests {
                 .parse()
                 .unwrap(),
             format: Format::Rowhook,
+            payload: Payload::default(),
             keys: Vec::new(),
             headers: vec![("authorization".to_owned(), Secret::new("Bearer hunter2"))],
             timeout: Duration::from_secs(5),

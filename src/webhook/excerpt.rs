@@ -109,6 +109,7 @@ mod tests {
             name: "billing".to_owned(),
             url: url.parse().unwrap(),
             format: Format::Rowhook,
+            payload: crate::webhook::Payload::default(),
             keys: Vec::new(),
             headers: vec![("authorization".to_owned(), Secret::new(header))],
             timeout: Duration::from_secs(5),

@@ -68,8 +68,8 @@ impl Json {
     }
 
     /// JSON text as it stands.
-    pub(super) fn raw(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
+    pub(super) fn raw(&mut self, text: impl AsRef<[u8]>) {
+        self.0.extend_from_slice(text.as_ref());
     }
 
     /// An array of JSON texts.

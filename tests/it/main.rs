@@ -42,6 +42,7 @@ mod backfill;
 mod history;
 mod delivery;
 mod formats;
+mod choosing;
 mod endpoints;
 mod bad_days;
 mod restarts;

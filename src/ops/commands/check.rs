@@ -1,5 +1,6 @@
 //! `rowhook check`: everything that could go wrong, before it does, with a fix for each.
 
+mod columns;
 mod endpoints;
 mod log;
 mod source;

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::json::Json;
-use super::{Delivery, Endpoint, Format};
+use super::{Delivery, Endpoint, Format, Payload};
 use crate::event::Event;
 
 /// Room for everything but the record: names, ids, times, lists of columns.
@@ -56,6 +56,7 @@ pub struct Renderer {
     source: Arc<str>,
     subscription: String,
     format: Format,
+    payload: Payload,
 }
 
 impl Renderer {
@@ -66,6 +67,7 @@ impl Renderer {
             source,
             subscription: endpoint.name.clone(),
             format: endpoint.format,
+            payload: endpoint.payload.clone(),
         }
     }
 
@@ -79,12 +81,14 @@ impl Renderer {
     pub fn render(&self, event: &Event, delivery: &Delivery) -> Result<Body, String> {
         let content_type = match self.format {
             Format::CloudeventsBatch => return self.render_batch(&[(event, *delivery)]),
-            Format::CloudeventsBinary => return Ok(self.binary_cloudevent(event)),
+            Format::CloudeventsBinary => {
+                return Ok(self.binary_cloudevent(&self.payload.narrowed(event)));
+            }
             Format::Cloudevents => cloudevents::STRUCTURED,
             _ => JSON,
         };
         let mut json = Json::with_capacity(capacity(event));
-        self.payload(&mut json, event, delivery);
+        self.write(&mut json, event, delivery)?;
         Ok(Body::of(content_type, json))
     }
 
@@ -105,14 +109,19 @@ impl Renderer {
         json.open_list();
         for (event, delivery) in batch {
             json.next_item();
-            self.payload(&mut json, event, delivery);
+            self.write(&mut json, event, delivery)?;
         }
         json.close_list();
         Ok(Body::of(content_type, json))
     }
 
     /// What stands for one event in a body.
-    fn payload(&self, json: &mut Json, event: &Event, delivery: &Delivery) {
+    fn write(&self, json: &mut Json, event: &Event, delivery: &Delivery) -> Result<(), String> {
+        let event = &*self.payload.narrowed(event);
+        if let Some(body) = self.payload.body(event) {
+            json.raw(body?);
+            return Ok(());
+        }
         match self.format {
             Format::Rowhook | Format::Snaapi => self.snaapi(json, event, delivery),
             Format::Hasura { max_retries } => self.hasura(json, event, delivery, max_retries),
@@ -124,6 +133,7 @@ impl Renderer {
             Format::Stelace => stelace::write(json, event),
             Format::Thena => self.thena(json, event),
         }
+        Ok(())
     }
 }
 

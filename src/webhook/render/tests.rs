@@ -60,6 +60,7 @@ fn rendered(
         source: Arc::from(source),
         subscription: subscription.to_owned(),
         format,
+        payload: Payload::default(),
     };
     renderer.render(event, delivery).unwrap().bytes
 }
@@ -247,6 +248,7 @@ fn a_truncated_table() {
 #[test]
 fn a_batch_is_an_array_of_what_each_would_be_alone() {
     let renderer = Renderer {
+        payload: Payload::default(),
         source: Arc::from("shop"),
         subscription: "billing".to_owned(),
         format: Format::Rowhook,

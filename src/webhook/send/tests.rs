@@ -114,6 +114,7 @@ pub(super) fn endpoint(url: Url) -> Endpoint {
         name: "billing".to_owned(),
         url,
         format: Format::Rowhook,
+        payload: crate::webhook::Payload::default(),
         keys: Vec::new(),
         headers: Vec::new(),
         timeout: AMPLE,

@@ -21,9 +21,22 @@ pub(crate) struct Webhook {
     /// Which events it wants, such as "orders.*", "*.deleted".
     #[serde(default = "everything")]
     pub(crate) events: Vec<String>,
+    /// Of updates, only those that change one of these columns; other events are not affected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) changed: Option<Vec<String>>,
+    /// Only events for which this CEL expression over `new`, `old`, `changes`, `context` and
+    /// `event` is true, such as "new.total > 100".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) when: Option<String>,
     /// How an event is rendered.
     #[serde(default)]
     pub(crate) format: Format,
+    /// Only these columns are sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fields: Option<Vec<String>>,
+    /// A CEL expression whose value as JSON is the body, instead of a format's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) body: Option<String>,
     /// What signs the requests: a whsec_… secret (HMAC) or a whsk_… one (ed25519), or { env = … } or
     /// { file = … }; a list of them while they rotate.
     #[serde(skip_serializing_if = "Option::is_none")]

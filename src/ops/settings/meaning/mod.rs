@@ -3,6 +3,7 @@
 //! Each part is read to its end before a missing piece gives it up, so that one run tells all.
 
 mod capture;
+mod choosing;
 mod connection;
 mod format;
 mod network;

@@ -38,11 +38,13 @@ impl Reader<'_> {
         let at = |key: &str| format!("webhook[{index}].{key}");
         let name = self.problems.take(&at("name"), name(&written.name));
         let events = self.problems.take(&at("events"), events(&written.events));
+        let conditions = self.conditions(&at(""), written);
         let retry = self.retry(&at("retry"), &written.retry);
         let endpoint = self.endpoint(&at(""), written);
         Some(Subscription {
             name: name?,
             events: events?,
+            conditions: conditions?,
             order: match written.order {
                 file::Order::Resource => Order::Resource,
                 file::Order::None => Order::None,
@@ -62,6 +64,7 @@ impl Reader<'_> {
     /// `at` is the webhook's path with its dot.
     fn endpoint(&mut self, at: &str, written: &Webhook) -> Option<Endpoint> {
         let url = self.problems.take(&format!("{at}url"), url(&written.url));
+        let payload = self.payload(at, written);
         let keys = self.keys(&format!("{at}secret"), written.secret.as_ref());
         let headers = self.headers(&format!("{at}headers"), &written.headers);
         let timeout = duration(&written.timeout);
@@ -71,6 +74,7 @@ impl Reader<'_> {
             name: written.name.clone(),
             url: url?,
             format: self.format(at, written),
+            payload: payload?,
             keys: keys?,
             headers: headers?,
             timeout: timeout?,

@@ -114,3 +114,59 @@ fn a_secret_file_is_trimmed_of_its_newline_and_must_hold_something() {
     let target = written.load(&environment).unwrap().source.target;
     assert_eq!(target.password.unwrap().expose(), " x ");
 }
+
+#[test]
+fn what_chooses_events_is_refused_with_its_place_and_a_near_miss() {
+    let text = source_and(
+        r#"
+[[webhook]]
+name = "a"
+url = "http://a"
+changed = []
+when = "nw.total > 100"
+fields = ["id", "id"]
+body = '{"a": sise(new.id)}'
+[[webhook]]
+name = "b"
+url = "http://a"
+changed = ["id", ""]
+when = '''
+new.a == 1 &&
+  event.typ == "x"
+'''
+format = "snaapi"
+body = "new.id +"
+"#,
+    );
+    let cause = cause(&text);
+    for part in [
+        "9 problems",
+        ":7: webhook[0].changed: the list is empty; leave it out for every column",
+        ":8: webhook[0].when: column 1: unknown variable `nw`; did you mean `new`?\n    nw.total > 100\n    ^\n",
+        ":9: webhook[0].fields: column \"id\" is given twice",
+        ":10: webhook[0].body: column 7: unknown function `sise`; did you mean `size`?",
+        ":10: webhook[0].body: says all that is sent: leave out `fields`",
+        ":14: webhook[1].changed: a column's name is empty",
+        ":15: webhook[1].when: line 2, column 9: unknown member of `event`: `typ`; did you mean `type`?\n      event.typ == \"x\"\n            ^\n",
+        ":20: webhook[1].body: column 9: syntax error: mismatched input '<EOF>'",
+        ":20: webhook[1].body: says all that is sent: leave out `format`",
+    ] {
+        assert!(cause.contains(part), "{part:?} in {cause}");
+    }
+}
+
+#[test]
+fn what_chooses_events_comes_from_the_environment_too() {
+    let text = source_and("[[webhook]]\nname = \"a\"\nurl = \"http://a\"\n");
+    let written = Written::new(&text);
+    let changed = ("ROWHOOK__WEBHOOK__0__CHANGED", "a, b");
+    let wrong = written.cause(&[("ROWHOOK__WEBHOOK__0__WHEN", "new.a > 1, 2"), changed]);
+    let expected =
+        "environment variable ROWHOOK__WEBHOOK__0__WHEN: webhook[0].when: column 10: syntax error";
+    assert!(wrong.starts_with(expected), "{wrong}");
+    let when = ("ROWHOOK__WEBHOOK__0__WHEN", "new.a > 1");
+    let settings = written.load(&[when, changed]).unwrap();
+    let conditions = &settings.webhooks[0].conditions;
+    assert_eq!(conditions.changed, Some(vec!["a".into(), "b".into()]));
+    assert_eq!(conditions.when.as_ref().unwrap().source(), "new.a > 1");
+}

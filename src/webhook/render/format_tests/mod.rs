@@ -77,6 +77,7 @@ fn events() -> Vec<(&'static str, Event)> {
 
 fn renderer(format: Format) -> Renderer {
     Renderer {
+        payload: Payload::default(),
         source: Arc::from("shop"),
         subscription: "billing".to_owned(),
         format,
