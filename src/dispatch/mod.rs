@@ -7,6 +7,7 @@ mod breaker;
 mod choice;
 mod lane;
 pub mod pattern;
+pub mod recorder;
 pub mod retry;
 mod runner;
 mod subscription;
@@ -15,4 +16,4 @@ mod window;
 
 pub use choice::{Choice, Rule};
 pub use runner::Runner;
-pub use subscription::{Order, Start, Subscription};
+pub use subscription::{Keeps, Order, Start, Subscription};

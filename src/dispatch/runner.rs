@@ -1,8 +1,10 @@
 //! One subscription at work: reads events into its window, sends what is ready, flushes what is
 //! settled.
 
+mod asking;
 mod feeding;
 mod sending;
+mod witness;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,9 +17,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::asking::Asking;
 use self::feeding::PAGE;
 use self::sending::{Attempt, Desk};
+use self::witness::Witness;
 use super::breaker::Breaker;
+use super::recorder::Records;
 use super::switchboard::States;
 use super::window::Window;
 use super::{Start, Subscription};
@@ -54,6 +59,8 @@ pub struct Runner {
     pub epoch: i64,
     /// Which subscriptions are paused.
     pub states: watch::Receiver<States>,
+    /// Where attempts are recorded.
+    pub records: Records,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Shows that the loop turns and the cursor moves.
@@ -72,6 +79,11 @@ impl Runner {
             sender: Sender::new(endpoint)?,
             subscription: Arc::clone(&self.subscription),
             link: self.link.clone(),
+            witness: Witness::new(
+                &self.subscription,
+                self.records.clone(),
+                Arc::clone(&self.metrics),
+            ),
         });
         let stage = self.stage.clone();
         let outcome = self.serve(desk, &stop).await;
@@ -108,6 +120,7 @@ impl Runner {
             page: PAGE,
             flushing: None,
             flush_due: None,
+            asking: Asking::default(),
             pausing,
             resting_until: None,
             desk,
@@ -176,6 +189,7 @@ struct State {
     page: i64,
     flushing: Option<Flushing>,
     flush_due: Option<Instant>,
+    asking: Asking,
     /// It is paused since this time, and the tables were not looked at after it.
     pausing: Option<Timestamp>,
     /// Nothing is asked of the log until then.
@@ -193,6 +207,7 @@ impl State {
             let now = Instant::now();
             self.read_more(now);
             self.send_ready(now);
+            self.ask_if_due(now);
             self.flush_if_due(now);
             self.show();
             let wake = self.wakes_at(now);
@@ -204,12 +219,14 @@ impl State {
                 Some(attempt) = self.jobs.join_next() => self.take_attempt(attempt).await?,
                 // 3. A flush that ended.
                 (settlement, outcome) = pending(&mut self.flushing) => self.flushed(settlement, outcome)?,
-                // 4. Events from the log.
+                // 4. What operators ask for.
+                asked = pending(&mut self.asking.under_way) => self.take_requests(asked)?,
+                // 5. Events from the log.
                 events = pending(&mut self.reading) => self.take_events(events)?,
-                // 5. New events, a pause or a resume.
+                // 6. New events, a pause or a resume.
                 _ = self.head.changed(), if self.window.room() > 0 && self.reading.is_none() => {}
                 Ok(()) = self.runner.states.changed() => self.take_states(),
-                // 6. A retry, a probe or a flush is due.
+                // 7. A retry, a probe or a flush is due.
                 () = sleep_until(wake) => {}
             }
         }
@@ -246,7 +263,8 @@ impl State {
     }
 
     fn flush_if_due(&mut self, now: Instant) {
-        if self.flushing.is_some() || self.window.unflushed() == 0 {
+        let busy = self.flushing.is_some() || self.asking.under_way.is_some();
+        if busy || self.window.unflushed() == 0 {
             return;
         }
         let due = *self.flush_due.get_or_insert(now + FLUSH_INTERVAL);

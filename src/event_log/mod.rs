@@ -3,6 +3,7 @@
 //! Events are encoded as they come ([`Batch`]), appended by the one [`Writer`] together with the
 //! [`Checkpoint`], and read back by [`read`] or, at the head, from the [`Tail`] in memory.
 
+pub mod attempts;
 pub mod backfills;
 mod batch;
 mod checkpoint;
@@ -18,6 +19,7 @@ mod note;
 pub mod read;
 pub mod retention;
 mod published;
+pub mod requests;
 mod segments;
 mod settings;
 mod tail;
