@@ -3,8 +3,10 @@
 //! One [`Runner`] per subscription. What to do is decided by pure parts (`window`, `breaker`,
 //! [`retry`], [`pattern`]); the runner reads, sends and flushes.
 
+pub mod account;
 mod breaker;
 mod choice;
+mod lag;
 mod lane;
 pub mod pattern;
 pub mod recorder;

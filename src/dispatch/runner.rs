@@ -4,6 +4,7 @@
 mod asking;
 mod feeding;
 mod sending;
+mod telling;
 mod witness;
 
 use std::future::Future;
@@ -20,8 +21,10 @@ use tokio_util::sync::CancellationToken;
 use self::asking::Asking;
 use self::feeding::PAGE;
 use self::sending::{Attempt, Desk};
+use self::telling::Telling;
 use self::witness::Witness;
 use super::breaker::Breaker;
+use super::lag::Lag;
 use super::recorder::Records;
 use super::switchboard::States;
 use super::window::Window;
@@ -31,7 +34,7 @@ use crate::event_log::deliveries::{self, Settlement};
 use crate::event_log::{Link, Tail};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Stage;
-use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel};
+use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel, age};
 use crate::webhook::{Renderer, Sender};
 
 /// A flush follows the settling of this many events …
@@ -121,6 +124,8 @@ impl Runner {
             flushing: None,
             flush_due: None,
             asking: Asking::default(),
+            telling: Telling::default(),
+            lag: Lag::default(),
             pausing,
             resting_until: None,
             desk,
@@ -190,6 +195,8 @@ struct State {
     flushing: Option<Flushing>,
     flush_due: Option<Instant>,
     asking: Asking,
+    telling: Telling,
+    lag: Lag,
     /// It is paused since this time, and the tables were not looked at after it.
     pausing: Option<Timestamp>,
     /// Nothing is asked of the log until then.
@@ -208,6 +215,7 @@ impl State {
             self.read_more(now);
             self.send_ready(now);
             self.ask_if_due(now);
+            self.tell_if_due(now);
             self.flush_if_due(now);
             self.show();
             let wake = self.wakes_at(now);
@@ -219,8 +227,9 @@ impl State {
                 Some(attempt) = self.jobs.join_next() => self.take_attempt(attempt).await?,
                 // 3. A flush that ended.
                 (settlement, outcome) = pending(&mut self.flushing) => self.flushed(settlement, outcome)?,
-                // 4. What operators ask for.
+                // 4. What operators ask for, and what they are told.
                 asked = pending(&mut self.asking.under_way) => self.take_requests(asked)?,
+                (standing, noted) = pending(&mut self.telling.under_way) => self.take_told(standing, noted)?,
                 // 5. Events from the log.
                 events = pending(&mut self.reading) => self.take_events(events)?,
                 // 6. New events, a pause or a resume.
@@ -330,6 +339,16 @@ impl State {
             .subscription_lag
             .get_or_create(label)
             .set(lag.max(0));
+        let oldest = if lag > 0 {
+            self.lag.oldest(self.window.cursor())
+        } else {
+            self.lag.clear();
+            None
+        };
+        metrics
+            .subscription_lag_seconds
+            .get_or_create(label)
+            .set(oldest.map_or(0.0, |created_at| age(created_at).as_secs_f64()));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics
             .parked

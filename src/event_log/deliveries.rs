@@ -64,7 +64,7 @@ pub async fn register(client: &Client, name: &str, cursor: i64) -> Result<Subscr
     let fault = |error| sql_fault(format!("cannot register webhook \"{name}\""), error);
     client
         .execute(
-            "insert into rowhook.subscriptions (name, cursor) values ($1, $2) on conflict (name) do nothing",
+            "insert into rowhook.subscriptions (name, cursor, start_after) values ($1, $2, $2) on conflict (name) do nothing",
             &[&name, &cursor],
         )
         .await

@@ -6,9 +6,11 @@
 pub mod attempts;
 pub mod backfills;
 mod batch;
+pub mod breakers;
 mod checkpoint;
 mod copy;
 pub mod encoding;
+pub mod facts;
 pub mod deliveries;
 pub mod gap;
 pub mod history;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::commands::{backfill, check, config, events, run, setup, status, teardown, webhooks};
+use super::commands::{
+    backfill, check, config, deliveries, events, explain, run, setup, status, teardown, webhooks,
+};
 use super::settings;
 use crate::fault::{Fault, Result};
 
@@ -46,6 +48,16 @@ enum Command {
     /// Lists, tests, pauses and resumes webhooks.
     #[command(subcommand)]
     Webhooks(Webhooks),
+    /// Lists deliveries that wait or are dead; sends them again or gives them up.
+    #[command(subcommand)]
+    Deliveries(deliveries::Deliveries),
+    /// Tells for each webhook what became of an event, and why.
+    Explain {
+        /// Event id or sequence id.
+        event: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Explains the settings.
     #[command(subcommand)]
     Config(Config),
@@ -213,6 +225,12 @@ impl Cli {
             }
             Command::Backfill(options) => {
                 block_on(backfill::backfill(&settings::load(&path)?, &options))
+            }
+            Command::Deliveries(command) => {
+                block_on(deliveries::deliveries(&settings::load(&path)?, &command))
+            }
+            Command::Explain { event, output } => {
+                return block_on(explain::explain(&settings::load(&path)?, &event, output));
             }
             Command::Webhooks(command) => {
                 let settings = settings::load(&path)?;

@@ -40,6 +40,7 @@ mod backfill;
 mod history;
 mod delivery;
 mod endpoints;
+mod seeing;
 mod restarts;
 mod secrets;
 mod verifiers;

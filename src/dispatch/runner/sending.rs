@@ -130,6 +130,7 @@ impl State {
             Verdict::PauseSubscription { .. } => true,
         };
         self.tell_breaker(was_open, outcome);
+        self.note_breaker(outcome);
         if !counts {
             return Fate::NotCounted;
         }

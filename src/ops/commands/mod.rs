@@ -3,7 +3,9 @@
 pub mod backfill;
 pub mod check;
 pub mod config;
+pub mod deliveries;
 pub mod events;
+pub mod explain;
 mod print;
 pub mod run;
 pub mod setup;
