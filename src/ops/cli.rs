@@ -178,11 +178,15 @@ enum Webhooks {
         /// Why, for whoever looks at it later.
         #[arg(long, default_value = "paused by an operator")]
         reason: String,
+        #[command(flatten)]
+        output: Output,
     },
     /// Goes on with deliveries.
     Resume {
         /// The webhook's name.
         name: String,
+        #[command(flatten)]
+        output: Output,
     },
 }
 
@@ -239,11 +243,18 @@ impl Cli {
                     Webhooks::Test { name, output } => {
                         return block_on(webhooks::test(&settings, &name, output));
                     }
-                    Webhooks::Pause { name, reason } => {
-                        block_on(webhooks::set_paused(&settings, &name, Some(&reason)))
-                    }
-                    Webhooks::Resume { name } => {
-                        block_on(webhooks::set_paused(&settings, &name, None))
+                    Webhooks::Pause {
+                        name,
+                        reason,
+                        output,
+                    } => block_on(webhooks::set_paused(
+                        &settings,
+                        &name,
+                        Some(&reason),
+                        output,
+                    )),
+                    Webhooks::Resume { name, output } => {
+                        block_on(webhooks::set_paused(&settings, &name, None, output))
                     }
                 }
             }

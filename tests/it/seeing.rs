@@ -397,6 +397,34 @@ async fn requests_made_while_no_daemon_runs_are_done_when_one_starts() {
 }
 
 #[tokio::test]
+async fn pause_and_resume_answer_programs_and_refuse_unknown_names() {
+    let receiver = Receiver::start().await;
+    let served = Served::to(&receiver, Table::new()).await;
+    served.wait_for_cursor("hook", 0).await;
+    let rowhook = &served.rowhook;
+    let said = rowhook
+        .json(&["webhooks", "pause", "hook", "--reason", "why not"])
+        .await;
+    for (key, value) in [
+        ("webhook", "hook"),
+        ("state", "paused"),
+        ("reason", "why not"),
+    ] {
+        assert_eq!(said[key], value, "{said}");
+    }
+    let said = rowhook.json(&["webhooks", "resume", "hook"]).await;
+    assert_eq!(
+        (&said["state"], &said["reason"]),
+        (&"active".into(), &Value::Null)
+    );
+    assert!(said["since"].is_string());
+    for command in ["pause", "resume", "test"] {
+        let said = rowhook.fail(&["webhooks", command, "hock"], 78).await;
+        assert!(said.contains("no webhook \"hock\""), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_happens_to_deliveries_that_nobody_named() {
     let receiver = Receiver::start().await;
     let served = Served::to(&receiver, Table::new()).await;

@@ -111,13 +111,13 @@ fn a_row_says_more_than_the_attempts() {
     facts.delivery = Some(&dead);
     assert_eq!(
         told(&facts),
-        "dead: since 1970-01-01T00:00:05Z, after 3 attempts; last: answered 500"
+        "dead: since 1970-01-01T00:00:05Z, attempts: 3; answered 500"
     );
     let waiting = row(false, Some(90));
     facts.delivery = Some(&waiting);
     assert_eq!(
         told(&facts),
-        "waiting: until 1970-01-01T00:01:30Z, 3 attempts so far; last: answered 500; the webhook is \
+        "waiting: until 1970-01-01T00:01:30Z, attempts so far: 3; last: answered 500; the webhook is \
          paused since 1970-01-01T00:00:01Z: 410"
     );
     let behind = DeliveryFacts {
@@ -128,7 +128,7 @@ fn a_row_says_more_than_the_attempts() {
     facts.delivery = Some(&behind);
     assert_eq!(
         told(&facts).split("; the webhook").next().unwrap(),
-        "waiting: behind event 4 in its lane, 3 attempts so far; last: answered 500; an operator \
+        "waiting: behind event 4 in its lane, attempts so far: 3; last: answered 500; an operator \
          discarded it, which is under way"
     );
 }
@@ -176,7 +176,7 @@ fn what_was_not_reached_says_what_holds_it() {
     waiting.attempts = vec![&failed];
     assert_eq!(
         told(&waiting),
-        "not_reached: everything up to event 6 is settled; tried 1 times, last: connect; the endpoint \
+        "not_reached: everything up to event 6 is settled; attempts so far: 1, last: connect; the endpoint \
          is down since 1970-01-01T00:00:01Z, next probe 1970-01-01T00:01:00Z; it said: connect: refused"
     );
     let behind = served(6);
