@@ -313,6 +313,41 @@ async fn a_request_that_comes_while_another_is_done_stays() {
     assert_eq!((bench.shown(), bench.window.parked()), (Vec::new(), 0));
 }
 
+#[tokio::test]
+async fn what_was_settled_a_moment_ago_is_not_sent_again() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.take();
+    bench.retry("posts/a", 60);
+    bench.flush();
+    bench.pass(60);
+    assert!(bench.take().is_some());
+    bench.ask(1, Request::Retry);
+    bench.end("posts/a", Step::Settle);
+    bench.look();
+    bench.flush();
+    assert_eq!((bench.shown(), bench.requests.len()), (Vec::new(), 0));
+    assert!(bench.take().is_none());
+}
+
+#[tokio::test]
+async fn a_lane_that_was_emptied_and_filled_again_sends_one_at_a_time() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.take();
+    bench.retry("posts/a", 60);
+    bench.flush();
+    for request in [Request::Retry, Request::Discard] {
+        bench.pass(1);
+        bench.ask(1, request);
+        bench.look();
+    }
+    bench.window.offer(event(2, "a"), &Choice::Wanted);
+    bench.window.offer(event(3, "a"), &Choice::Wanted);
+    assert_eq!(bench.take().map(|job| job.sequence_id), Some(2));
+    assert_eq!(bench.take().map(|job| job.sequence_id), None);
+}
+
 #[derive(Debug, Clone)]
 enum Turn {
     Offer(u8),
