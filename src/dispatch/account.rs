@@ -127,6 +127,8 @@ pub enum Hold {
     },
     /// Its endpoint counts as down.
     Down(OpenBreaker),
+    /// The settings do not know it.
+    NotInSettings,
 }
 
 /// Why nobody knows how an event was settled.
@@ -143,7 +145,10 @@ pub enum Forgotten {
 /// Gives the account.
 #[must_use]
 pub fn account(facts: &Facts<'_>) -> Account {
-    let hold = facts.subscription.and_then(hold);
+    let hold = match facts.settings {
+        Some(_) => facts.subscription.and_then(hold),
+        None => Some(Hold::NotInSettings),
+    };
     if let Some(delivery) = facts.delivery {
         return of_row(delivery, hold);
     }

@@ -124,6 +124,7 @@ fn asked(f: &mut fmt::Formatter<'_>, request: Option<&str>) -> fmt::Result {
 fn held(f: &mut fmt::Formatter<'_>, hold: Option<&Hold>) -> fmt::Result {
     match hold {
         None => Ok(()),
+        Some(Hold::NotInSettings) => f.write_str("; the webhook is not in the settings"),
         Some(Hold::Paused { since, reason }) => {
             write!(f, "; the webhook is paused since {since}: {reason}")
         }

@@ -120,6 +120,9 @@ fn a_row_says_more_than_the_attempts() {
         "waiting: until 1970-01-01T00:01:30Z, attempts so far: 3; last: answered 500; the webhook is \
          paused since 1970-01-01T00:00:01Z: 410"
     );
+    facts.settings = None;
+    assert!(told(&facts).ends_with("answered 500; the webhook is not in the settings"));
+    facts.settings = Some((Choice::Wanted, Keeps::All));
     let behind = DeliveryFacts {
         behind: Some(4),
         request: Some("discard".into()),

@@ -49,6 +49,8 @@ impl Window {
         let key = LaneKey::from(row.lane.as_str());
         let place = match self.place(&key, id) {
             Some(place) => place,
+            // After a restart earlier ones of its lane may not have been read yet: it waits for them.
+            None if id > self.read_to() => return,
             None => self.admit_again(&key, row),
         };
         let Some(lane) = self.lanes.get_mut(&key) else {

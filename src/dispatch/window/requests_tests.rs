@@ -314,6 +314,26 @@ async fn a_request_that_comes_while_another_is_done_stays() {
 }
 
 #[tokio::test]
+async fn after_a_restart_a_dead_one_waits_for_those_before_it() {
+    let log: Vec<_> = (1..=2).map(|id| (id, "a".to_owned())).collect();
+    let mut bench = Bench::new(Order::None);
+    for (id, resource) in &log {
+        bench.window.offer(event(*id, resource), &Choice::Wanted);
+        bench.take();
+    }
+    bench.dead("#2");
+    bench.flush();
+    bench.ask(2, Request::Retry);
+    bench.restart(&[]);
+    bench.look();
+    assert!(bench.take().is_none());
+    bench.restart(&log);
+    bench.look();
+    let ids = [bench.take(), bench.take()].map(|job| job.map(|job| job.sequence_id));
+    assert_eq!(ids, [Some(1), Some(2)]);
+}
+
+#[tokio::test]
 async fn what_was_settled_a_moment_ago_is_not_sent_again() {
     let mut bench = Bench::new(Order::Resource);
     bench.window.offer(event(1, "a"), &Choice::Wanted);

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use serde_json::{Value, json};
 
 use super::Retry;
+use crate::event_log::deliveries::look_up;
 use crate::event_log::requests::{Chosen, Request};
 use crate::fault::{Fault, Result};
 use crate::ops::commands::print;
@@ -55,9 +56,17 @@ pub(super) async fn request(
     };
     print::line(format!("{total} {what}; {when}"))?;
     for (webhook, _) in &asked {
-        if !settings.webhooks.iter().any(|known| known.name == *webhook) {
+        let configured = settings.webhooks.iter().any(|known| known.name == *webhook);
+        let paused = look_up(log, webhook)
+            .await?
+            .is_some_and(|row| row.paused.is_some());
+        if !configured {
             print::line(format!(
                 "{webhook}: not in the settings, so it is not done before it is there again"
+            ))?;
+        } else if paused && request == Request::Retry {
+            print::line(format!(
+                "{webhook}: paused, so nothing goes out before `rowhook webhooks resume {webhook}`"
             ))?;
         }
     }
