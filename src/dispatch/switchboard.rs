@@ -60,12 +60,12 @@ pub async fn follow(
         match look(&link).await {
             Ok(seen) => {
                 for (name, state) in seen.0.iter() {
-                    metrics
-                        .dead
-                        .get_or_create(&WebhookLabel {
-                            webhook: name.clone(),
-                        })
-                        .set(state.dead);
+                    let label = WebhookLabel {
+                        webhook: name.clone(),
+                    };
+                    metrics.dead.get_or_create(&label).set(state.dead);
+                    let paused = metrics.paused.get_or_create(&label);
+                    paused.set(i64::from(state.paused));
                 }
                 states.send_if_modified(|known| {
                     let changed = *known != seen;

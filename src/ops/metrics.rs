@@ -89,6 +89,8 @@ pub struct Metrics {
     pub in_flight: Family<WebhookLabel, Gauge>,
     /// 1 while the breaker is open.
     pub breaker_open: Family<WebhookLabel, Gauge>,
+    /// 1 while a webhook is paused.
+    pub paused: Family<WebhookLabel, Gauge>,
     /// Commit time of the newest logged transaction, microseconds since 1970.
     pub newest_commit: AtomicI64,
 }
@@ -131,6 +133,7 @@ impl Default for Metrics {
             subscription_lag_seconds: Family::default(),
             in_flight: Family::default(),
             breaker_open: Family::default(),
+            paused: Family::default(),
             newest_commit: AtomicI64::new(0),
         };
         metrics.register();
@@ -280,6 +283,8 @@ impl Metrics {
             "1 while an endpoint counts as down",
             self.breaker_open.clone(),
         );
+        let help = "1 while a webhook is paused";
+        r.register("webhook_paused", help, self.paused.clone());
     }
 
     /// One batch went into the log's COPY.

@@ -435,7 +435,13 @@ async fn pause_and_resume_answer_programs_and_refuse_unknown_names() {
     ] {
         assert_eq!(said[key], value, "{said}");
     }
+    let gauge = async |value: i64| {
+        let line = format!("rowhook_webhook_paused{{webhook=\"hook\"}} {value}\n");
+        metrics(&served).await.contains(&line)
+    };
+    wait_for(&served.client, "the gauge", async || gauge(1).await).await;
     let said = rowhook.json(&["webhooks", "resume", "hook"]).await;
+    wait_for(&served.client, "the gauge", async || gauge(0).await).await;
     assert_eq!(
         (&said["state"], &said["reason"]),
         (&"active".into(), &Value::Null)
