@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capture::backfill::{Backfiller, Handover};
 use crate::capture::{Capturer, Standing};
+use crate::dispatch::recorder::{Recorder, Records};
 use crate::dispatch::{Runner, switchboard};
 use crate::event_log::{Link, Note, Tail, WAITING_NOTES};
 use crate::fault::{Fault, Kind, Result};
@@ -59,7 +60,12 @@ pub async fn run(
     }
     let (inlet, notes) = mpsc::channel(WAITING_NOTES);
     tasks.spawn(capture(shared.capturer(&initial, notes), stop.clone()));
+    let link = Link::relaxed(&initial.log.target, "rowhook attempts");
+    let (records, recorder) = Recorder::new(link, Arc::clone(&shared.metrics));
+    // It ends when nobody has a record for it any more: after the dispatch.
+    tasks.spawn(recorder.run());
     let for_dispatch = Dispatch {
+        records,
         shared: shared.clone(),
         settings: settings.clone(),
         tasks: JoinSet::new(),
@@ -89,6 +95,11 @@ pub async fn run(
         standing: shared.standing.subscribe(),
     };
     tasks.spawn(backfiller.run(stop.clone()));
+    tasks.spawn(upkeep::drop_old_attempts(
+        initial.log.clone(),
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
     tasks.spawn(upkeep::drop_old(
         settings,
         shared.standing.subscribe(),
@@ -209,6 +220,7 @@ async fn wait(pause: Duration, pulse: &Pulse, stop: &CancellationToken) -> bool 
 /// The subscriptions at work.
 struct Dispatch {
     shared: Shared,
+    records: Records,
     settings: watch::Receiver<Arc<Settings>>,
     tasks: JoinSet<Ended>,
     /// The runners of the settings that hold now, by name.
@@ -299,6 +311,7 @@ impl Dispatch {
                 link: self.shared.link.clone(),
                 epoch,
                 states: states.clone(),
+                records: self.records.clone(),
                 metrics: Arc::clone(&self.shared.metrics),
                 stage: self.shared.health.stage(&subscription.name),
             };

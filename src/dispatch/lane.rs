@@ -31,6 +31,8 @@ pub(super) fn lane_key(order: Order, event: &Event) -> LaneKey {
 pub(super) struct Lane {
     pub(super) items: VecDeque<Item>,
     pub(super) progress: Progress,
+    /// When it is due, if it waits.
+    pub(super) due: Option<Instant>,
 }
 
 /// What a lane's first item is doing.

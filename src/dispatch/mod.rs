@@ -3,10 +3,13 @@
 //! One [`Runner`] per subscription. What to do is decided by pure parts (`window`, `breaker`,
 //! [`retry`], [`pattern`]); the runner reads, sends and flushes.
 
+pub mod account;
 mod breaker;
 mod choice;
+mod lag;
 mod lane;
 pub mod pattern;
+pub mod recorder;
 pub mod retry;
 mod runner;
 mod subscription;
@@ -15,4 +18,4 @@ mod window;
 
 pub use choice::{Choice, Conditions, Rule};
 pub use runner::Runner;
-pub use subscription::{Order, Start, Subscription};
+pub use subscription::{Keeps, Order, Start, Subscription};

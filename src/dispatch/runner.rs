@@ -1,8 +1,11 @@
 //! One subscription at work: reads events into its window, sends what is ready, flushes what is
 //! settled.
 
+mod asking;
 mod feeding;
 mod sending;
+mod telling;
+mod witness;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,9 +18,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::asking::Asking;
 use self::feeding::PAGE;
 use self::sending::{Attempt, Desk};
+use self::telling::Telling;
+use self::witness::Witness;
 use super::breaker::Breaker;
+use super::lag::Lag;
+use super::recorder::Records;
 use super::switchboard::States;
 use super::window::Window;
 use super::{Start, Subscription};
@@ -26,7 +34,7 @@ use crate::event_log::deliveries::{self, Settlement};
 use crate::event_log::{Link, Tail};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Stage;
-use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel};
+use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel, age};
 use crate::webhook::{Renderer, Sender};
 
 /// A flush follows the settling of this many events …
@@ -54,6 +62,8 @@ pub struct Runner {
     pub epoch: i64,
     /// Which subscriptions are paused.
     pub states: watch::Receiver<States>,
+    /// Where attempts are recorded.
+    pub records: Records,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Shows that the loop turns and the cursor moves.
@@ -72,6 +82,11 @@ impl Runner {
             sender: Sender::new(endpoint)?,
             subscription: Arc::clone(&self.subscription),
             link: self.link.clone(),
+            witness: Witness::new(
+                &self.subscription,
+                self.records.clone(),
+                Arc::clone(&self.metrics),
+            ),
         });
         let stage = self.stage.clone();
         let outcome = self.serve(desk, &stop).await;
@@ -108,6 +123,9 @@ impl Runner {
             page: PAGE,
             flushing: None,
             flush_due: None,
+            asking: Asking::default(),
+            telling: Telling::default(),
+            lag: Lag::default(),
             pausing,
             resting_until: None,
             desk,
@@ -176,6 +194,9 @@ struct State {
     page: i64,
     flushing: Option<Flushing>,
     flush_due: Option<Instant>,
+    asking: Asking,
+    telling: Telling,
+    lag: Lag,
     /// It is paused since this time, and the tables were not looked at after it.
     pausing: Option<Timestamp>,
     /// Nothing is asked of the log until then.
@@ -193,6 +214,8 @@ impl State {
             let now = Instant::now();
             self.read_more(now);
             self.send_ready(now);
+            self.ask_if_due(now);
+            self.tell_if_due(now);
             self.flush_if_due(now);
             self.show();
             let wake = self.wakes_at(now);
@@ -204,12 +227,15 @@ impl State {
                 Some(attempt) = self.jobs.join_next() => self.take_attempt(attempt).await?,
                 // 3. A flush that ended.
                 (settlement, outcome) = pending(&mut self.flushing) => self.flushed(settlement, outcome)?,
-                // 4. Events from the log.
+                // 4. What operators ask for, and what they are told.
+                asked = pending(&mut self.asking.under_way) => self.take_requests(asked)?,
+                (standing, noted) = pending(&mut self.telling.under_way) => self.take_told(standing, noted)?,
+                // 5. Events from the log.
                 events = pending(&mut self.reading) => self.take_events(events)?,
-                // 5. New events, a pause or a resume.
+                // 6. New events, a pause or a resume.
                 _ = self.head.changed(), if self.window.room() > 0 && self.reading.is_none() => {}
                 Ok(()) = self.runner.states.changed() => self.take_states(),
-                // 6. A retry, a probe or a flush is due.
+                // 7. A retry, a probe or a flush is due.
                 () = sleep_until(wake) => {}
             }
         }
@@ -246,7 +272,8 @@ impl State {
     }
 
     fn flush_if_due(&mut self, now: Instant) {
-        if self.flushing.is_some() || self.window.unflushed() == 0 {
+        let busy = self.flushing.is_some() || self.asking.under_way.is_some();
+        if busy || self.window.unflushed() == 0 {
             return;
         }
         let due = *self.flush_due.get_or_insert(now + FLUSH_INTERVAL);
@@ -312,6 +339,16 @@ impl State {
             .subscription_lag
             .get_or_create(label)
             .set(lag.max(0));
+        let oldest = if lag > 0 {
+            self.lag.oldest(self.window.cursor())
+        } else {
+            self.lag.clear();
+            None
+        };
+        metrics
+            .subscription_lag_seconds
+            .get_or_create(label)
+            .set(oldest.map_or(0.0, |created_at| age(created_at).as_secs_f64()));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics
             .parked

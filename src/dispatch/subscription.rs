@@ -20,6 +20,8 @@ pub struct Subscription {
     pub concurrency: NonZeroUsize,
     /// When a failed attempt is tried again, and when it is given up.
     pub retry: RetryPolicy,
+    /// What the attempt log keeps of it.
+    pub keeps: Keeps,
     /// Where a new subscription starts reading.
     pub start: Start,
     /// The receiver.
@@ -35,6 +37,15 @@ pub enum Order {
     None,
     /// Everything: one event at a time, in sequence order.
     Strict,
+}
+
+/// What the attempt log keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// Every attempt.
+    All,
+    /// Those that failed.
+    Failures,
 }
 
 /// Where a subscription that was never seen before starts.

@@ -26,6 +26,7 @@ struct State {
     paused: bool,
     since: Timestamp,
     dead: i64,
+    requests: bool,
 }
 
 impl States {
@@ -33,6 +34,12 @@ impl States {
     #[must_use]
     pub fn is_paused(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|state| state.paused)
+    }
+
+    /// Whether operators want something done with its deliveries.
+    #[must_use]
+    pub fn has_requests(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|state| state.requests)
     }
 
     /// Since when a subscription is paused or active.
@@ -53,12 +60,12 @@ pub async fn follow(
         match look(&link).await {
             Ok(seen) => {
                 for (name, state) in seen.0.iter() {
-                    metrics
-                        .dead
-                        .get_or_create(&WebhookLabel {
-                            webhook: name.clone(),
-                        })
-                        .set(state.dead);
+                    let label = WebhookLabel {
+                        webhook: name.clone(),
+                    };
+                    metrics.dead.get_or_create(&label).set(state.dead);
+                    let paused = metrics.paused.get_or_create(&label);
+                    paused.set(i64::from(state.paused));
                 }
                 states.send_if_modified(|known| {
                     let changed = *known != seen;
@@ -83,7 +90,8 @@ async fn look(link: &Link) -> Result<States> {
     let rows = connection
         .query(
             "select s.name, s.state = 'paused', s.since, \
-                    (select count(*) from rowhook.deliveries d where d.subscription = s.name and d.state = 'dead') \
+                    (select count(*) from rowhook.deliveries d where d.subscription = s.name and d.state = 'dead'), \
+                    exists (select from rowhook.deliveries d where d.subscription = s.name and d.request is not null) \
                from rowhook.subscriptions s",
             &[],
         )
@@ -96,6 +104,7 @@ async fn look(link: &Link) -> Result<States> {
                 paused: row.try_get(1)?,
                 since: row.try_get(2)?,
                 dead: row.try_get(3)?,
+                requests: row.try_get(4)?,
             },
         ))
     };

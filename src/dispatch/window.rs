@@ -16,6 +16,8 @@
 //!
 //! A lane's rows are read back from the log when their turn comes.
 
+mod requests;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -59,6 +61,8 @@ pub(super) struct Window {
     /// Events after the cursor that have a row from before a restart.
     known: HashSet<i64>,
     rows: HashMap<i64, Row>,
+    /// Operators' requests that those rows answer, by when they were made.
+    answered: HashMap<i64, Timestamp>,
     settled_since_flush: usize,
 }
 
@@ -117,6 +121,7 @@ impl Window {
             parked: 0,
             known: HashSet::new(),
             rows: HashMap::new(),
+            answered: HashMap::new(),
             settled_since_flush: 0,
         };
         for row in rows {
@@ -138,6 +143,7 @@ impl Window {
         let lane = self.lanes.entry(key.clone()).or_default();
         if lane.items.is_empty() {
             lane.progress = Progress::Parked;
+            lane.due = Some(now + wait);
             self.retries.push(now + wait, key);
         }
         lane.items.push_back(Item {
@@ -240,7 +246,7 @@ impl Window {
     /// The next attempt to make, if fewer than `limit` are in flight.
     pub(super) fn next(&mut self, now: Instant, limit: usize) -> Option<Job> {
         while let Some(key) = self.retries.pop_due(now) {
-            self.make_ready(key);
+            self.make_ready(key, now);
         }
         if self.in_flight >= limit {
             return None;
@@ -250,6 +256,10 @@ impl Window {
             let Some(lane) = self.lanes.get_mut(&key) else {
                 continue;
             };
+            // A lane that was emptied and filled again may stand there twice.
+            if lane.progress != Progress::Ready {
+                continue;
+            }
             let Some(item) = lane.items.front() else {
                 continue;
             };
@@ -265,8 +275,10 @@ impl Window {
         }
     }
 
-    fn make_ready(&mut self, key: LaneKey) {
+    fn make_ready(&mut self, key: LaneKey, now: Instant) {
         if let Some(lane) = self.lanes.get_mut(&key)
+            // Since an operator had a hand in it, it may wait for another time.
+            && lane.due.is_none_or(|due| due <= now)
             && matches!(lane.progress, Progress::Waiting | Progress::Parked)
         {
             lane.progress = Progress::Ready;
@@ -305,6 +317,7 @@ impl Window {
             Fate::Postponed(after) => {
                 if let Some(lane) = self.lanes.get_mut(key) {
                     lane.progress = Progress::Waiting;
+                    lane.due = Some(now + after);
                     self.retries.push(now + after, key.clone());
                 }
             }
@@ -359,6 +372,7 @@ impl Window {
             return;
         };
         head.attempts += 1;
+        lane.due = Some(now + after);
         self.retries.push(now + after, key.clone());
         if head.attempts < QUICK_TRIES && after <= QUICK_DELAY && head.event.is_some() {
             lane.progress = Progress::Waiting;
@@ -454,6 +468,7 @@ impl Window {
         self.settled_since_flush = 0;
         let mut settlement = Settlement {
             cursor: self.cursor,
+            answered: std::mem::take(&mut self.answered),
             ..Settlement::default()
         };
         for (sequence_id, row) in self.rows.drain() {

@@ -1,5 +1,7 @@
 //! Subscriptions' cursors and the deliveries that did not go well, as rows.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -50,6 +52,8 @@ pub struct Settlement {
     pub done: Vec<i64>,
     /// Rows to insert or to bring up to date.
     pub kept: Vec<DeliveryRow>,
+    /// Operators' requests that those rows answer: sequence ids, and when they were made.
+    pub answered: HashMap<i64, Timestamp>,
 }
 
 /// Makes sure that the subscription has a row, starting after `cursor` if it is new.
@@ -60,7 +64,7 @@ pub async fn register(client: &Client, name: &str, cursor: i64) -> Result<Subscr
     let fault = |error| sql_fault(format!("cannot register webhook \"{name}\""), error);
     client
         .execute(
-            "insert into rowhook.subscriptions (name, cursor) values ($1, $2) on conflict (name) do nothing",
+            "insert into rowhook.subscriptions (name, cursor, start_after) values ($1, $2, $2) on conflict (name) do nothing",
             &[&name, &cursor],
         )
         .await
@@ -111,7 +115,8 @@ pub async fn before_oldest(client: &Client) -> Result<i64> {
     row.try_get(0).map_err(fault)
 }
 
-/// Rows that a restarted subscription has to know: all that wait, and dead ones after its cursor.
+/// Rows that a restarted subscription has to know: all that wait, and dead ones after its cursor. One
+/// that an operator discarded counts as dead.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
@@ -124,7 +129,7 @@ pub async fn unfinished(client: &Client, name: &str) -> Result<Vec<DeliveryRow>>
     };
     let rows = client
         .query(
-            "select d.sequence_id, d.event_id, d.lane, d.state, d.attempts, d.due_at, d.reason \
+            "select d.sequence_id, d.event_id, d.lane, case d.request when 'discard' then 'dead' else d.state end, d.attempts, d.due_at, d.reason \
                from rowhook.deliveries d join rowhook.subscriptions s on s.name = d.subscription \
               where d.subscription = $1 and (d.state = 'waiting' or d.sequence_id > s.cursor) \
               order by d.sequence_id",
@@ -137,7 +142,7 @@ pub async fn unfinished(client: &Client, name: &str) -> Result<Vec<DeliveryRow>>
         .collect()
 }
 
-fn delivery(row: &tokio_postgres::Row) -> Result<DeliveryRow, tokio_postgres::Error> {
+pub(super) fn delivery(row: &tokio_postgres::Row) -> Result<DeliveryRow, tokio_postgres::Error> {
     Ok(DeliveryRow {
         sequence_id: row.try_get(0)?,
         event_id: row.try_get(1)?,
@@ -223,6 +228,10 @@ async fn try_settle(
                 &kept
                     .iter()
                     .map(|row| row.reason.as_deref())
+                    .collect::<Vec<_>>(),
+                &kept
+                    .iter()
+                    .map(|row| settlement.answered.get(&row.sequence_id))
                     .collect::<Vec<_>>(),
             ],
         )

@@ -3,11 +3,14 @@
 //! Events are encoded as they come ([`Batch`]), appended by the one [`Writer`] together with the
 //! [`Checkpoint`], and read back by [`read`] or, at the head, from the [`Tail`] in memory.
 
+pub mod attempts;
 pub mod backfills;
 mod batch;
+pub mod breakers;
 mod checkpoint;
 mod copy;
 pub mod encoding;
+pub mod facts;
 pub mod deliveries;
 pub mod gap;
 pub mod history;
@@ -18,6 +21,7 @@ mod note;
 pub mod read;
 pub mod retention;
 mod published;
+pub mod requests;
 mod segments;
 mod settings;
 mod tail;

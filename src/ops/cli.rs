@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use super::commands::{
-    backfill, check, config, events, keys, run, setup, status, teardown, webhooks,
+    backfill, check, config, deliveries, events, explain, keys, run, setup, status, teardown,
+    webhooks,
 };
 use super::settings;
 use crate::fault::{Fault, Result};
@@ -48,6 +49,16 @@ enum Command {
     /// Lists, tests, pauses and resumes webhooks; makes and shows their keys.
     #[command(subcommand)]
     Webhooks(Webhooks),
+    /// Lists deliveries that wait or are dead; sends them again or gives them up.
+    #[command(subcommand)]
+    Deliveries(deliveries::Deliveries),
+    /// Tells for each webhook what became of an event, and why.
+    Explain {
+        /// Event id or sequence id.
+        event: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Explains the settings.
     #[command(subcommand)]
     Config(Config),
@@ -168,11 +179,15 @@ enum Webhooks {
         /// Why, for whoever looks at it later.
         #[arg(long, default_value = "paused by an operator")]
         reason: String,
+        #[command(flatten)]
+        output: Output,
     },
     /// Goes on with deliveries.
     Resume {
         /// The webhook's name.
         name: String,
+        #[command(flatten)]
+        output: Output,
     },
     #[command(flatten)]
     Keys(keys::Keys),
@@ -218,6 +233,12 @@ impl Cli {
             Command::Backfill(options) => {
                 block_on(backfill::backfill(&settings::load(&path)?, &options))
             }
+            Command::Deliveries(command) => {
+                block_on(deliveries::deliveries(&settings::load(&path)?, &command))
+            }
+            Command::Explain { event, output } => {
+                return block_on(explain::explain(&settings::load(&path)?, &event, output));
+            }
             Command::Webhooks(command) => {
                 // Not read at once: a key is made before there are any.
                 let settings = || settings::load(&path);
@@ -226,11 +247,18 @@ impl Cli {
                     Webhooks::Test { name, output } => {
                         return block_on(webhooks::test(&settings()?, &name, output));
                     }
-                    Webhooks::Pause { name, reason } => {
-                        block_on(webhooks::set_paused(&settings()?, &name, Some(&reason)))
-                    }
-                    Webhooks::Resume { name } => {
-                        block_on(webhooks::set_paused(&settings()?, &name, None))
+                    Webhooks::Pause {
+                        name,
+                        reason,
+                        output,
+                    } => block_on(webhooks::set_paused(
+                        &settings()?,
+                        &name,
+                        Some(&reason),
+                        output,
+                    )),
+                    Webhooks::Resume { name, output } => {
+                        block_on(webhooks::set_paused(&settings()?, &name, None, output))
                     }
                     Webhooks::Keys(keys) => keys.run(&path),
                 }

@@ -32,6 +32,17 @@ pub struct OutcomeLabel {
     pub outcome: &'static str,
 }
 
+/// A webhook, what came of a request, and the class of the answer's status.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AttemptLabel {
+    /// Its name.
+    pub webhook: String,
+    /// `delivered`, `refused`, `dns`, `connect`, `tls`, `timeout`, `broken`, `not_rendered`, …
+    pub outcome: &'static str,
+    /// `2xx`, `3xx`, `4xx`, `5xx`, or `none` without an answer.
+    pub class: &'static str,
+}
+
 /// Every number that the daemon shows, and the pulses of its stages.
 pub struct Metrics {
     registry: Registry,
@@ -58,6 +69,12 @@ pub struct Metrics {
     pub streaming: Gauge,
     /// Attempts by outcome.
     pub deliveries: Family<OutcomeLabel, Counter>,
+    /// Requests by what came of them.
+    pub attempts: Family<AttemptLabel, Counter>,
+    /// From the beginning of a request to the end of its answer.
+    pub attempt_duration: Family<WebhookLabel, Histogram, fn() -> Histogram>,
+    /// Attempts that are missing in the attempt log.
+    pub attempts_dropped: Counter,
     /// Commit to the receiver's 2xx.
     pub commit_to_delivered: Family<WebhookLabel, Histogram, fn() -> Histogram>,
     /// Deliveries that wait as rows.
@@ -66,10 +83,14 @@ pub struct Metrics {
     pub dead: Family<WebhookLabel, Gauge>,
     /// Events between a cursor and the head of the log.
     pub subscription_lag: Family<WebhookLabel, Gauge>,
+    /// Age of the oldest event behind a cursor.
+    pub subscription_lag_seconds: Family<WebhookLabel, Gauge<f64, AtomicU64>>,
     /// Requests in flight.
     pub in_flight: Family<WebhookLabel, Gauge>,
     /// 1 while the breaker is open.
     pub breaker_open: Family<WebhookLabel, Gauge>,
+    /// 1 while a webhook is paused.
+    pub paused: Family<WebhookLabel, Gauge>,
     /// Commit time of the newest logged transaction, microseconds since 1970.
     pub newest_commit: AtomicI64,
 }
@@ -102,12 +123,17 @@ impl Default for Metrics {
             wal_budget_left: Gauge::default(),
             streaming: Gauge::default(),
             deliveries: Family::default(),
+            attempts: Family::default(),
+            attempt_duration: Family::new_with_constructor(latency),
+            attempts_dropped: Counter::default(),
             commit_to_delivered: Family::new_with_constructor(latency),
             parked: Family::default(),
             dead: Family::default(),
             subscription_lag: Family::default(),
+            subscription_lag_seconds: Family::default(),
             in_flight: Family::default(),
             breaker_open: Family::default(),
+            paused: Family::default(),
             newest_commit: AtomicI64::new(0),
         };
         metrics.register();
@@ -205,6 +231,19 @@ impl Metrics {
             "Webhook attempts by outcome",
             self.deliveries.clone(),
         );
+        let help = "Webhook requests by what came of them and by class of status";
+        r.register("attempts", help, self.attempts.clone());
+        r.register_with_unit(
+            "attempt_duration",
+            "Time from the beginning of a webhook request to the end of its answer",
+            Unit::Seconds,
+            self.attempt_duration.clone(),
+        );
+        r.register(
+            "attempts_dropped",
+            "Attempts that are missing in the attempt log",
+            self.attempts_dropped.clone(),
+        );
         let help = "Time from the source's commit to the receiver's 2xx";
         r.register_with_unit(
             "commit_to_delivered",
@@ -228,6 +267,12 @@ impl Metrics {
             help,
             self.subscription_lag.clone(),
         );
+        r.register_with_unit(
+            "subscription_lag",
+            "Age of the oldest event behind the cursor",
+            Unit::Seconds,
+            self.subscription_lag_seconds.clone(),
+        );
         r.register(
             "requests_in_flight",
             "Webhook requests in flight",
@@ -238,6 +283,8 @@ impl Metrics {
             "1 while an endpoint counts as down",
             self.breaker_open.clone(),
         );
+        let help = "1 while a webhook is paused";
+        r.register("webhook_paused", help, self.paused.clone());
     }
 
     /// One batch went into the log's COPY.

@@ -1,5 +1,7 @@
 //! Recurring chores beside the data's way: measure the slot, take in new tables, drop what is old.
 
+mod attempts;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,6 +12,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::attempts::drop_old_attempts;
 use super::metrics::{Metrics, age};
 use super::settings::Settings;
 use super::wal_budget::{Forecast, Growth, Level};

@@ -35,6 +35,26 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The word in metrics and in the attempt log.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Delivered { .. } => "delivered",
+            Self::Refused { .. } => "refused",
+            Self::Unreachable { cause, .. } => cause.as_str(),
+            Self::NotRendered { .. } => "not_rendered",
+        }
+    }
+
+    /// The answer's HTTP status.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Delivered { status } | Self::Refused { status, .. } => Some(*status),
+            Self::Unreachable { .. } | Self::NotRendered { .. } => None,
+        }
+    }
+
     /// Whether the receiver was asked at all.
     #[must_use]
     pub fn is_of_the_endpoint(&self) -> bool {

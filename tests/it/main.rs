@@ -45,6 +45,7 @@ mod formats;
 mod choosing;
 mod endpoints;
 mod bad_days;
+mod seeing;
 mod restarts;
 mod secrets;
 mod verifiers;

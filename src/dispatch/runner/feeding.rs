@@ -68,6 +68,7 @@ impl State {
 
     fn offer(&mut self, events: Vec<Event>) {
         for event in events {
+            self.lag.read(event.sequence_id, event.created_at);
             let choice = self.runner.subscription.choose(&event);
             self.window.offer(event, &choice);
         }

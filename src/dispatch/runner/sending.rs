@@ -5,10 +5,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::witness::Witness;
 use super::{LOG_PAUSE, State};
 use crate::dispatch::retry::{Step, next_step};
 use crate::dispatch::window::{Fate, Job};
 use crate::dispatch::{Choice, Subscription};
+use crate::event::Event;
 use crate::event_log::{Link, deliveries, read};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::age;
@@ -41,6 +43,7 @@ pub(super) struct Desk {
     pub(super) renderer: Renderer,
     pub(super) sender: Sender,
     pub(super) link: Link,
+    pub(super) witness: Witness,
 }
 
 impl State {
@@ -127,6 +130,7 @@ impl State {
             Verdict::PauseSubscription { .. } => true,
         };
         self.tell_breaker(was_open, outcome);
+        self.note_breaker(outcome);
         if !counts {
             return Fate::NotCounted;
         }
@@ -215,17 +219,28 @@ impl Desk {
             match self.subscription.choose(event) {
                 Choice::Wanted => {}
                 Choice::Filtered(_) => return Ok(Tried::Unwanted),
-                Choice::Failed(reason) => return Ok(made(Outcome::NotRendered { reason })),
+                Choice::Failed(reason) => {
+                    let outcome = Outcome::NotRendered { reason };
+                    self.remember(event, job, &outcome, std::time::Instant::now());
+                    return Ok(made(outcome));
+                }
             }
         }
         let delivery = Delivery {
             id: delivery_id(event.event_id, &self.subscription.name),
             attempt: job.attempt,
         };
+        let began = std::time::Instant::now();
         let outcome = match self.renderer.render(event, &delivery) {
             Ok(body) => self.sender.send(event, &delivery, body).await,
             Err(reason) => Outcome::NotRendered { reason },
         };
+        self.remember(event, job, &outcome, began);
         Ok(made(outcome))
+    }
+
+    fn remember(&self, event: &Event, job: &Job, outcome: &Outcome, began: std::time::Instant) {
+        let took = self.witness.timed(outcome, began);
+        self.witness.saw(event, job.attempt, outcome, took, None);
     }
 }

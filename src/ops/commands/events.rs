@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 use comfy_table::Table;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
 use super::print;
@@ -133,30 +133,42 @@ fn fields(object: Option<&str>) -> Fields<'_> {
 /// If the log cannot be asked. An event that it does not hold is exit code 1.
 pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<ExitCode> {
     let log = Connection::open(&settings.log.target, "rowhook events").await?;
+    let Some(event) = find(&log, which).await? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    if output.json {
+        print::line(serde_json::to_string_pretty(&View::from(&event)).map_err(unprintable)?)?;
+    } else {
+        describe_head(&event)?;
+        side_by_side(&event)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The event with this event id or sequence id. If the log does not hold it, that is told.
+///
+/// # Errors
+/// If the log cannot be asked.
+pub(super) async fn find(log: &Connection, which: &str) -> Result<Option<Event>> {
     let found = match (which.parse::<i64>(), which.parse::<Uuid>()) {
-        (Ok(sequence_id), _) => read::by_sequence_id(&log, sequence_id).await?,
-        (_, Ok(event_id)) => read::by_event_id(&log, event_id).await?,
+        (Ok(sequence_id), _) => read::by_sequence_id(log, sequence_id).await?,
+        (_, Ok(event_id)) => read::by_event_id(log, event_id).await?,
         _ => {
             return Err(Fault::settings(format!(
                 "{which:?} is neither an event id nor a sequence id"
             )));
         }
     };
-    let Some(event) = found else {
+    if found.is_none() {
         eprintln!(
             "rowhook: the log holds no event {which}; `rowhook events list` shows what it holds"
         );
-        return Ok(ExitCode::FAILURE);
-    };
-    if output.json {
-        print::line(serde_json::to_string_pretty(&View::from(&event)).map_err(unprintable)?)?;
-    } else {
-        describe(&event)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(found)
 }
 
-fn describe(event: &Event) -> Result<()> {
+/// What an event is and where it came from, without its values.
+pub(super) fn describe_head(event: &Event) -> Result<()> {
     print::line(format!(
         "event      {} ({})",
         event.sequence_id, event.event_id
@@ -179,8 +191,21 @@ fn describe(event: &Event) -> Result<()> {
     if !event.as_text.is_empty() {
         print::line(format!("as text    {}", event.as_text.join(", ")))?;
     }
-    print::line("")?;
-    side_by_side(event)
+    print::line("")
+}
+
+/// The same for programs.
+pub(super) fn gist(event: &Event) -> Result<Value> {
+    let event = Event {
+        record: None,
+        previous: None,
+        ..event.clone()
+    };
+    let mut gist = serde_json::to_value(View::from(&event)).map_err(unprintable)?;
+    if let Some(members) = gist.as_object_mut() {
+        members.retain(|name, _| !matches!(name.as_str(), "record" | "previousValues"));
+    }
+    Ok(gist)
 }
 
 /// Old and new in two columns; a `*` marks what changed.

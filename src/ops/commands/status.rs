@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::deliveries::until;
 use super::{backfill, print};
 use crate::event_log::{Checkpoint, backfills, migrate};
 use crate::fault::{Fault, Result};
@@ -183,9 +185,46 @@ pub(super) async fn webhooks(log: &Connection, settings: &Settings) -> Result<Ve
             "parked": row.try_get::<_, i64>(5)?,
             "dead": row.try_get::<_, i64>(6)?,
             "last_error": row.try_get::<_, Option<String>>(7)?,
+            "breaker": breaker(row)?,
         }))
     };
     rows.iter().map(|row| read(row).map_err(fault)).collect()
+}
+
+/// Since when an endpoint counts as down, what it said last, and when the next probe goes out; null
+/// while it does not.
+fn breaker(row: &tokio_postgres::Row) -> Result<Value, tokio_postgres::Error> {
+    let Some(since) = row.try_get::<_, Option<Timestamp>>(8)? else {
+        return Ok(Value::Null);
+    };
+    Ok(json!({
+        "since": since.to_string(),
+        "last_error": row.try_get::<_, Option<String>>(9)?,
+        "next_probe_at": row.try_get::<_, Option<Timestamp>>(10)?.map(|at| at.to_string()),
+    }))
+}
+
+/// State and reason as people read them: an endpoint that is down is what matters of one that is active.
+fn state_and_reason(webhook: &Value, now: Timestamp) -> (String, String) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let breaker = &webhook["breaker"];
+    if webhook["state"] != "active" || breaker.is_null() {
+        let reason = if webhook["reason"].is_null() {
+            &webhook["last_error"]
+        } else {
+            &webhook["reason"]
+        };
+        return (text(&webhook["state"]), text(reason));
+    }
+    let probe = breaker["next_probe_at"].as_str();
+    let probe = probe.and_then(|at| at.parse().ok()).unwrap_or(now);
+    let reason = format!(
+        "since {}, next probe {}; last: {}",
+        breaker["since"].as_str().unwrap_or_default(),
+        until(probe, now),
+        breaker["last_error"].as_str().unwrap_or_default()
+    );
+    ("endpoint down".to_owned(), reason)
 }
 
 fn show(capture: &Value, webhooks: &[Value]) -> Result<()> {
@@ -238,14 +277,13 @@ pub(super) fn show_webhooks(webhooks: &[Value]) -> Result<()> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let keys = ["name", "state", "cursor", "lag_events", "parked", "dead"];
+    let keys = ["cursor", "lag_events", "parked", "dead"];
+    let now = Timestamp::now();
     let row = |webhook: &Value| {
-        let mut row: Vec<String> = keys.iter().map(|key| cell(&webhook[*key])).collect();
-        row.push(cell(if webhook["reason"].is_null() {
-            &webhook["last_error"]
-        } else {
-            &webhook["reason"]
-        }));
+        let (state, reason) = state_and_reason(webhook, now);
+        let mut row = vec![cell(&webhook["name"]), state];
+        row.extend(keys.iter().map(|key| cell(&webhook[*key])));
+        row.push(reason);
         row
     };
     let head = [

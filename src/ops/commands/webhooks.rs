@@ -32,7 +32,7 @@ pub async fn list(settings: &Settings, output: Output) -> Result<()> {
     }
 }
 
-fn named<'a>(settings: &'a Settings, name: &str) -> Result<&'a Subscription> {
+pub(super) fn named<'a>(settings: &'a Settings, name: &str) -> Result<&'a Subscription> {
     settings
         .webhooks
         .iter()
@@ -119,17 +119,25 @@ fn sample() -> Event {
 ///
 /// # Errors
 /// If there is no such webhook, or the log cannot be asked.
-pub async fn set_paused(settings: &Settings, name: &str, reason: Option<&str>) -> Result<()> {
+pub async fn set_paused(
+    settings: &Settings,
+    name: &str,
+    reason: Option<&str>,
+    output: Output,
+) -> Result<()> {
     let log = Connection::open(&settings.log.target, "rowhook webhooks").await?;
-    if deliveries::set_paused(&log, name, reason).await?.is_none() {
+    let Some(since) = deliveries::set_paused(&log, name, reason).await? else {
         named(settings, name)?;
         return Err(
             Fault::transient(format!("webhook \"{name}\" has not been served yet"))
                 .next_step("start the daemon first"),
         );
+    };
+    let state = if reason.is_some() { "paused" } else { "active" };
+    if output.json {
+        return print::json(&json!({
+            "webhook": name, "state": state, "reason": reason, "since": since.to_string(),
+        }));
     }
-    print::line(format!(
-        "{name}: {}",
-        if reason.is_some() { "paused" } else { "active" }
-    ))
+    print::line(format!("{name}: {state}"))
 }

@@ -1,6 +1,7 @@
 //! The whole way, from text to settings.
 
 mod formats;
+mod attempts;
 mod refused_by_meaning;
 mod refused_by_schema;
 mod trust;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use network::{Network, WebhookTls};
 pub(crate) use secret_ref::{Connection, Place, SecretRef};
 pub(crate) use source::{Failover, ReplicaIdentity, Source, Tls, TlsMode};
-pub(crate) use webhook::{Format, Order, Retry, Secrets, Start, StartWord, Webhook};
+pub(crate) use webhook::{Attempts, Format, Order, Retry, Secrets, Start, StartWord, Webhook};
 
 /// Settings of the rowhook daemon.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
@@ -125,6 +125,9 @@ pub(crate) struct Log {
     pub(crate) tls: Option<Tls>,
     /// How long events are kept: a duration such as "90d", or "forever".
     pub(crate) retention: String,
+    /// How long the attempt log keeps what came of each request: a duration such as "7d", or
+    /// "forever".
+    pub(crate) attempts_retention: String,
     /// How many sequence ids one segment (partition) of the log holds. Advanced.
     #[schemars(range(min = 1))]
     pub(crate) segment_size: i64,
@@ -138,6 +141,7 @@ impl Default for Log {
             password_file: None,
             tls: None,
             retention: "90d".into(),
+            attempts_retention: "7d".into(),
             segment_size: 1_000_000,
         }
     }

@@ -60,6 +60,9 @@ pub(crate) struct Webhook {
     /// When a failed attempt is tried again.
     #[serde(default)]
     pub(crate) retry: Retry,
+    /// What the attempt log keeps of its requests.
+    #[serde(default)]
+    pub(crate) attempts: Attempts,
     /// Where it starts reading when it is new.
     #[serde(default)]
     pub(crate) start: Start,
@@ -114,6 +117,17 @@ pub(crate) enum Order {
     None,
     /// Everything, one event at a time.
     Strict,
+}
+
+/// What the attempt log keeps.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Attempts {
+    /// Every attempt.
+    #[default]
+    All,
+    /// Those that failed.
+    Failures,
 }
 
 /// When a failed attempt is tried again.

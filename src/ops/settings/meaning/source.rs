@@ -63,15 +63,18 @@ impl Reader<'_> {
                 source.cloned()
             }
         };
-        let retention = self
+        let kept = self
             .problems
             .take("log.retention", retention(&written.retention));
+        let attempts = retention(&written.attempts_retention);
+        let attempts_retention = self.problems.take("log.attempts_retention", attempts);
         let (target, source) = (target?, source?);
         Some(LogSettings {
             in_source: (&target.host, target.port, &target.database)
                 == (&source.host, source.port, &source.database),
             target,
-            retention: retention?,
+            retention: kept?,
+            attempts_retention: attempts_retention?,
             segment_size: written.segment_size,
         })
     }

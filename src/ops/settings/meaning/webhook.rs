@@ -10,7 +10,7 @@ use super::Reader;
 use super::units::duration;
 use crate::dispatch::pattern::Patterns;
 use crate::dispatch::retry::RetryPolicy;
-use crate::dispatch::{Order, Start, Subscription};
+use crate::dispatch::{Keeps, Order, Start, Subscription};
 use crate::ops::settings::file::{self, SecretRef, Secrets, StartWord, Webhook};
 use crate::secret::Secret;
 use crate::webhook::guard::Guard;
@@ -52,6 +52,10 @@ impl Reader<'_> {
             },
             concurrency: NonZeroUsize::from(written.concurrency),
             retry: retry?,
+            keeps: match written.attempts {
+                file::Attempts::All => Keeps::All,
+                file::Attempts::Failures => Keeps::Failures,
+            },
             start: match written.start {
                 file::Start::Word(StartWord::Now) => Start::Now,
                 file::Start::Word(StartWord::Beginning) => Start::Beginning,

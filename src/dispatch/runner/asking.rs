@@ -1,0 +1,67 @@
+//! What operators ask for: read beside the flushes, never during one, so that the rows are as the
+//! window knows them.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::State;
+use crate::event_log::requests::{self, Requested};
+use crate::fault::Result;
+
+/// Requests that are read at once.
+const PAGE: i64 = 5_000;
+/// Time between two looks while there are requests: some wait for an attempt's end, or for the cursor.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+type Reading = Pin<Box<dyn Future<Output = Result<Vec<Requested>>> + Send>>;
+
+/// Requests on their way here, and when to look for more.
+#[derive(Default)]
+pub(super) struct Asking {
+    pub(super) under_way: Option<Reading>,
+    next: Option<Instant>,
+}
+
+impl State {
+    /// Looks for requests where the tables were seen to hold some.
+    pub(super) fn ask_if_due(&mut self, now: Instant) {
+        let name = &self.runner.subscription.name;
+        if !self.runner.states.borrow().has_requests(name)
+            || self.flushing.is_some()
+            || self.asking.under_way.is_some()
+            || self.asking.next.is_some_and(|next| next > now)
+            || self.resting_until.is_some_and(|until| until > now)
+        {
+            return;
+        }
+        let (link, name) = (self.runner.link.clone(), name.clone());
+        self.asking.next = Some(now + INTERVAL);
+        self.asking.under_way = Some(Box::pin(async move {
+            requests::of(&*link.connection().await?, &name, PAGE).await
+        }));
+    }
+
+    /// Does what was asked for.
+    pub(super) fn take_requests(&mut self, asked: Result<Vec<Requested>>) -> Result<()> {
+        self.asking.under_way = None;
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(fault) => return self.survive(fault),
+        };
+        let (now, clock) = (Instant::now(), Timestamp::now());
+        let mut discarded = 0_usize;
+        for one in &asked {
+            if self.window.obey(one, now, clock) {
+                self.desk.witness.discarded(&one.row);
+                discarded += 1;
+            }
+        }
+        if discarded > 0 {
+            tracing::info!(webhook = %self.runner.subscription.name, deliveries = discarded, "discarded, as an operator asked");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,465 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytestring::ByteString;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::dispatch::retry::Step;
+use crate::dispatch::window::{Fate, Job};
+use crate::dispatch::{Choice, Order};
+use crate::event::{Action, Event, OldRow, Origin};
+use crate::wal::Lsn;
+
+fn event(sequence_id: i64, resource_id: &str) -> Event {
+    Event {
+        sequence_id,
+        event_id: Uuid::from_u128(u128::from(sequence_id.unsigned_abs())),
+        event_type: "posts.updated".into(),
+        resource: "posts".into(),
+        resource_id: Some(ByteString::from(resource_id)),
+        action: Action::Updated,
+        created_at: 0,
+        record: None,
+        previous: None,
+        context: None,
+        old_row: OldRow::Full,
+        unknown: Vec::new(),
+        as_text: Vec::new(),
+        origin: Origin {
+            schema: "".into(),
+            table: "".into(),
+            xid: 0,
+            commit_lsn: Lsn(0),
+            index: 0,
+        },
+    }
+}
+
+/// A window, a clock that is moved by hand, and the tables as flushes leave them.
+struct Bench {
+    window: Window,
+    order: Order,
+    now: Instant,
+    clock: Timestamp,
+    cursor: i64,
+    rows: BTreeMap<i64, DeliveryRow>,
+    requests: BTreeMap<i64, (Request, Timestamp)>,
+}
+
+impl Bench {
+    fn new(order: Order) -> Self {
+        let (now, clock) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        Self {
+            window: Window::new(order, 0, Vec::new(), now, clock),
+            order,
+            now,
+            clock,
+            cursor: 0,
+            rows: BTreeMap::new(),
+            requests: BTreeMap::new(),
+        }
+    }
+
+    /// As it is after `kill -9` and a start, with this log.
+    fn restart(&mut self, log: &[(i64, String)]) {
+        let known = self
+            .rows
+            .values()
+            .map(|row| {
+                let given_up = self.asked(row.sequence_id) == Some(Request::Discard);
+                DeliveryRow {
+                    dead: row.dead || given_up,
+                    ..row.clone()
+                }
+            })
+            .filter(|row| !row.dead || row.sequence_id > self.cursor)
+            .collect();
+        self.window = Window::new(self.order, self.cursor, known, self.now, self.clock);
+        for (id, resource) in log.iter().filter(|(id, _)| *id > self.cursor) {
+            self.window.offer(event(*id, resource), &Choice::Wanted);
+        }
+    }
+
+    fn asked(&self, id: i64) -> Option<Request> {
+        self.requests.get(&id).map(|(request, _)| *request)
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        let clock = self.clock.checked_add(Duration::from_secs(seconds));
+        self.clock = clock.unwrap();
+    }
+
+    fn flush(&mut self) {
+        let settlement = self.window.settlement();
+        self.cursor = settlement.cursor;
+        for id in settlement.done {
+            self.rows.remove(&id);
+            self.requests.remove(&id);
+        }
+        for row in settlement.kept {
+            let answered = settlement.answered.get(&row.sequence_id);
+            if self.requests.get(&row.sequence_id).map(|(_, at)| at) == answered {
+                self.requests.remove(&row.sequence_id);
+            }
+            self.rows.insert(row.sequence_id, row);
+        }
+    }
+
+    /// The operator asks, if there is a row.
+    fn ask(&mut self, id: i64, request: Request) {
+        if self.rows.contains_key(&id) {
+            self.requests.insert(id, (request, self.clock));
+        }
+    }
+
+    /// The runner's look: never during a flush.
+    fn look(&mut self) {
+        let asked: Vec<Requested> = self
+            .requests
+            .iter()
+            .map(|(id, (request, at))| Requested {
+                row: self.rows[id].clone(),
+                request: *request,
+                at: *at,
+            })
+            .collect();
+        for one in asked {
+            self.window.obey(&one, self.now, self.clock);
+        }
+    }
+
+    fn take(&mut self) -> Option<Job> {
+        self.window.next(self.now, usize::MAX)
+    }
+
+    fn end(&mut self, lane: &str, step: Step) {
+        let fate = Fate::Decided(step, "500".into());
+        self.window
+            .finished(&LaneKey::from(lane), fate, self.now, self.clock);
+    }
+
+    fn dead(&mut self, lane: &str) {
+        self.end(
+            lane,
+            Step::Dead {
+                reason: "no".into(),
+            },
+        );
+    }
+
+    fn retry(&mut self, lane: &str, seconds: u64) {
+        let after = Duration::from_secs(seconds);
+        self.end(lane, Step::Retry { after });
+    }
+
+    /// Rows as `1 waiting 2`.
+    fn shown(&self) -> Vec<String> {
+        let word = |row: &DeliveryRow| if row.dead { "dead" } else { "waiting" };
+        let rows = self.rows.values();
+        rows.map(|row| format!("{} {} {}", row.sequence_id, word(row), row.attempts))
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn a_dead_one_is_sent_again_with_fresh_attempts_and_its_row_goes() {
+    let mut bench = Bench::new(Order::Resource);
+    for id in 1..=2 {
+        bench.window.offer(event(id, "a"), &Choice::Wanted);
+    }
+    bench.take();
+    bench.dead("posts/a");
+    bench.take();
+    bench.end("posts/a", Step::Settle);
+    bench.flush();
+    assert_eq!((bench.cursor, bench.shown()), (2, vec!["1 dead 1".into()]));
+    bench.ask(1, Request::Retry);
+    bench.look();
+    bench.flush();
+    assert_eq!(bench.shown(), ["1 waiting 0"]);
+    assert!(bench.requests.is_empty());
+    let job = bench.take().unwrap();
+    assert_eq!((job.sequence_id, job.attempt, job.doubtful), (1, 1, true));
+    bench.end("posts/a", Step::Settle);
+    bench.flush();
+    assert_eq!(bench.shown(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_dead_one_goes_before_what_came_after_it_but_not_into_what_is_being_sent() {
+    let mut bench = Bench::new(Order::Resource);
+    for id in 1..=3 {
+        bench.window.offer(event(id, "a"), &Choice::Wanted);
+    }
+    bench.take();
+    bench.dead("posts/a");
+    bench.flush();
+    assert_eq!(bench.take().map(|job| job.sequence_id), Some(2));
+    bench.ask(1, Request::Retry);
+    bench.look();
+    assert_eq!(bench.take().map(|job| job.sequence_id), None);
+    bench.end("posts/a", Step::Settle);
+    assert_eq!(bench.take().map(|job| job.sequence_id), Some(1));
+    bench.end("posts/a", Step::Settle);
+    assert_eq!(bench.take().map(|job| job.sequence_id), Some(3));
+}
+
+#[tokio::test]
+async fn a_waiting_one_is_due_at_once_and_what_it_waits_behind_goes_first() {
+    let mut bench = Bench::new(Order::Resource);
+    for id in 1..=2 {
+        bench.window.offer(event(id, "a"), &Choice::Wanted);
+    }
+    bench.take();
+    bench.retry("posts/a", 600);
+    bench.flush();
+    assert_eq!(bench.shown(), ["1 waiting 1", "2 waiting 0"]);
+    bench.ask(2, Request::Retry);
+    bench.look();
+    let job = bench.take().unwrap();
+    assert_eq!((job.sequence_id, job.attempt), (1, 2));
+    // The time that it waited for before is no longer its time.
+    bench.retry("posts/a", 7200);
+    bench.pass(600);
+    assert_eq!(bench.take().map(|job| job.sequence_id), None);
+    bench.pass(6600);
+    assert_eq!(bench.take().map(|job| job.sequence_id), Some(1));
+}
+
+#[tokio::test]
+async fn a_discarded_one_is_settled_and_its_lane_goes_on() {
+    let mut bench = Bench::new(Order::Resource);
+    for id in 1..=2 {
+        bench.window.offer(event(id, "a"), &Choice::Wanted);
+    }
+    bench.take();
+    bench.retry("posts/a", 600);
+    bench.flush();
+    bench.ask(1, Request::Discard);
+    bench.look();
+    let job = bench.take().unwrap();
+    assert_eq!((job.sequence_id, job.attempt), (2, 1));
+    bench.flush();
+    assert_eq!(
+        (bench.cursor, bench.shown()),
+        (2, vec!["2 waiting 0".into()])
+    );
+    assert_eq!(bench.window.parked(), 1);
+}
+
+#[tokio::test]
+async fn what_is_being_sent_is_discarded_when_the_attempt_is_over() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.take();
+    bench.retry("posts/a", 60);
+    bench.flush();
+    bench.pass(60);
+    assert!(bench.take().is_some());
+    bench.ask(1, Request::Discard);
+    bench.look();
+    bench.flush();
+    assert_eq!(bench.shown(), ["1 waiting 1"]);
+    bench.retry("posts/a", 600);
+    bench.flush();
+    bench.look();
+    bench.flush();
+    assert_eq!((bench.shown(), bench.requests.len()), (Vec::new(), 0));
+    bench.pass(600);
+    assert!(bench.take().is_none());
+}
+
+#[tokio::test]
+async fn one_behind_the_cursor_that_is_held_does_not_come_back_after_a_restart() {
+    let log = [(1, "slow".to_owned()), (2, "a".to_owned())];
+    let mut bench = Bench::new(Order::Resource);
+    for (id, resource) in &log {
+        bench.window.offer(event(*id, resource), &Choice::Wanted);
+        bench.take();
+    }
+    bench.dead("posts/a");
+    bench.flush();
+    assert_eq!((bench.cursor, bench.shown()), (0, vec!["2 dead 1".into()]));
+    bench.ask(2, Request::Discard);
+    bench.look();
+    bench.flush();
+    bench.restart(&log);
+    assert_eq!(bench.take().map(|job| job.sequence_id), Some(1));
+    assert_eq!(bench.take().map(|job| job.sequence_id), None);
+    bench.end("posts/slow", Step::Settle);
+    bench.look();
+    bench.flush();
+    assert_eq!((bench.cursor, bench.shown()), (2, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_request_that_comes_while_another_is_done_stays() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.take();
+    bench.dead("posts/a");
+    bench.flush();
+    bench.ask(1, Request::Retry);
+    bench.look();
+    bench.pass(1);
+    bench.ask(1, Request::Discard);
+    bench.flush();
+    assert_eq!(bench.asked(1), Some(Request::Discard));
+    bench.look();
+    bench.flush();
+    assert_eq!((bench.shown(), bench.window.parked()), (Vec::new(), 0));
+}
+
+#[tokio::test]
+async fn after_a_restart_a_dead_one_waits_for_those_before_it() {
+    let log: Vec<_> = (1..=2).map(|id| (id, "a".to_owned())).collect();
+    let mut bench = Bench::new(Order::None);
+    for (id, resource) in &log {
+        bench.window.offer(event(*id, resource), &Choice::Wanted);
+        bench.take();
+    }
+    bench.dead("#2");
+    bench.flush();
+    bench.ask(2, Request::Retry);
+    bench.restart(&[]);
+    bench.look();
+    assert!(bench.take().is_none());
+    bench.restart(&log);
+    bench.look();
+    let ids = [bench.take(), bench.take()].map(|job| job.map(|job| job.sequence_id));
+    assert_eq!(ids, [Some(1), Some(2)]);
+}
+
+#[tokio::test]
+async fn what_was_settled_a_moment_ago_is_not_sent_again() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.take();
+    bench.retry("posts/a", 60);
+    bench.flush();
+    bench.pass(60);
+    assert!(bench.take().is_some());
+    bench.ask(1, Request::Retry);
+    bench.end("posts/a", Step::Settle);
+    bench.look();
+    bench.flush();
+    assert_eq!((bench.shown(), bench.requests.len()), (Vec::new(), 0));
+    assert!(bench.take().is_none());
+}
+
+#[tokio::test]
+async fn a_lane_that_was_emptied_and_filled_again_sends_one_at_a_time() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.take();
+    bench.retry("posts/a", 60);
+    bench.flush();
+    for request in [Request::Retry, Request::Discard] {
+        bench.pass(1);
+        bench.ask(1, request);
+        bench.look();
+    }
+    bench.window.offer(event(2, "a"), &Choice::Wanted);
+    bench.window.offer(event(3, "a"), &Choice::Wanted);
+    assert_eq!(bench.take().map(|job| job.sequence_id), Some(2));
+    assert_eq!(bench.take().map(|job| job.sequence_id), None);
+}
+
+#[derive(Debug, Clone)]
+enum Turn {
+    Offer(u8),
+    Take,
+    Settle,
+    Retry(u64),
+    Dead,
+    Ask(u8, bool),
+    Look,
+    Pass,
+    Flush,
+    Restart,
+}
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let turn = prop_oneof![
+        6 => (0..3u8).prop_map(Turn::Offer),
+        6 => Just(Turn::Take),
+        3 => Just(Turn::Settle),
+        3 => prop_oneof![Just(1), Just(60)].prop_map(Turn::Retry),
+        3 => Just(Turn::Dead),
+        4 => (0..20u8, any::<bool>()).prop_map(|(which, again)| Turn::Ask(which, again)),
+        3 => Just(Turn::Look),
+        2 => Just(Turn::Pass),
+        4 => Just(Turn::Flush),
+        1 => Just(Turn::Restart),
+    ];
+    prop::collection::vec(turn, 0..200)
+}
+
+proptest! {
+    /// Whatever an operator asks for and whenever: no event is sent twice at once, nothing is
+    /// forgotten, every request is done in the end, and what was discarded leaves no row.
+    #[test]
+    fn requests_lose_nothing_and_send_nothing_twice(
+        order in prop_oneof![Just(Order::Resource), Just(Order::None), Just(Order::Strict)],
+        turns in turns(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let _in_runtime = runtime.enter();
+        let mut bench = Bench::new(order);
+        let mut log: Vec<(i64, String)> = Vec::new();
+        let mut flying: VecDeque<Job> = VecDeque::new();
+        let mut given_up = BTreeSet::new();
+        let mut delivered = BTreeSet::new();
+        let mut all = turns;
+        // At the end everything is worked off.
+        for _ in 0..400 { all.extend([Turn::Flush, Turn::Look, Turn::Pass, Turn::Take, Turn::Settle]); }
+        all.extend([Turn::Flush, Turn::Look, Turn::Flush]);
+        for turn in all {
+            match turn {
+                Turn::Offer(resource) => {
+                    let id = i64::try_from(log.len()).unwrap() + 1;
+                    log.push((id, resource.to_string()));
+                    if bench.window.read_to() + 1 == id {
+                        bench.window.offer(event(id, &resource.to_string()), &Choice::Wanted);
+                    }
+                }
+                Turn::Take => if let Some(job) = bench.window.next(bench.now, 3) {
+                    prop_assert!(flying.iter().all(|other| other.lane != job.lane), "a lane sends two at once");
+                    flying.push_back(job);
+                },
+                Turn::Settle => if let Some(job) = flying.pop_front() {
+                    delivered.insert(job.sequence_id);
+                    bench.end(&job.lane, Step::Settle);
+                },
+                Turn::Retry(after) => if let Some(job) = flying.pop_front() { bench.retry(&job.lane, after) },
+                Turn::Dead => if let Some(job) = flying.pop_front() { bench.dead(&job.lane) },
+                Turn::Ask(which, again) => {
+                    let id = bench.rows.keys().nth(usize::from(which)).copied();
+                    if let Some(id) = id {
+                        bench.pass(1);
+                        if !again { given_up.insert(id); }
+                        bench.ask(id, if again { Request::Retry } else { Request::Discard });
+                    }
+                }
+                Turn::Look => bench.look(),
+                Turn::Pass => bench.pass(30),
+                Turn::Flush => bench.flush(),
+                Turn::Restart => {
+                    bench.restart(&log);
+                    flying.clear();
+                }
+            }
+        }
+        prop_assert_eq!(bench.cursor, i64::try_from(log.len()).unwrap());
+        prop_assert!(bench.requests.is_empty(), "requests are left: {:?}", bench.requests);
+        prop_assert!(bench.rows.values().all(|row| row.dead), "rows are left: {:?}", bench.shown());
+        prop_assert_eq!(bench.window.parked(), 0);
+        for (id, _) in &log {
+            let known = delivered.contains(id) || given_up.contains(id) || bench.rows.contains_key(id);
+            prop_assert!(known, "{id} was forgotten");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What operators want done with deliveries: they write it beside the row, and the daemon takes it away
+//! together with what it did.
+
+use jiff::Timestamp;
+use tokio_postgres::{Client, Row};
+use uuid::Uuid;
+
+use super::deliveries::DeliveryRow;
+use crate::fault::Result;
+use crate::wal::server_error::sql_fault;
+
+/// What is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// Send it again, now.
+    Retry,
+    /// Give it up for good.
+    Discard,
+}
+
+impl Request {
+    /// The word in the table.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Discard => "discard",
+        }
+    }
+
+    fn parse(word: &str) -> Self {
+        match word {
+            "discard" => Self::Discard,
+            _ => Self::Retry,
+        }
+    }
+}
+
+/// A request, with the delivery's row as the tables have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requested {
+    /// The row.
+    pub row: DeliveryRow,
+    /// What is wanted.
+    pub request: Request,
+    /// When it was asked for: names this request among later ones.
+    pub at: Timestamp,
+}
+
+/// The requests for one webhook's deliveries.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn of(client: &Client, name: &str, limit: i64) -> Result<Vec<Requested>> {
+    let fault = |error| {
+        sql_fault(
+            format!("cannot read the requests for deliveries of webhook \"{name}\""),
+            error,
+        )
+    };
+    let rows = client
+        .query(
+            include_str!("../../sql/requested_deliveries.sql"),
+            &[&name, &limit],
+        )
+        .await
+        .map_err(fault)?;
+    rows.iter()
+        .map(|row| requested(row).map_err(fault))
+        .collect()
+}
+
+fn requested(row: &Row) -> Result<Requested, tokio_postgres::Error> {
+    Ok(Requested {
+        row: super::deliveries::delivery(row)?,
+        request: Request::parse(row.try_get(7)?),
+        at: row.try_get(8)?,
+    })
+}
+
+/// Which deliveries are meant. Everything that is set has to hold.
+#[derive(Debug, Clone, Default)]
+pub struct Chosen {
+    /// Of this webhook.
+    pub webhook: Option<String>,
+    /// `waiting` or `dead`.
+    pub state: Option<String>,
+    /// Of events of this type.
+    pub event_type: Option<String>,
+    /// Of this resource.
+    pub resource: Option<String>,
+    /// With this key.
+    pub resource_id: Option<String>,
+    /// The reason holds these words.
+    pub reason: Option<String>,
+    /// Of the events with these sequence ids or …
+    pub sequence_ids: Option<Vec<i64>>,
+    /// … these ids.
+    pub event_ids: Option<Vec<Uuid>>,
+}
+
+/// A delivery as operators see it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The webhook.
+    pub webhook: String,
+    /// Its row.
+    pub row: DeliveryRow,
+    /// What is wanted, until it is done.
+    pub request: Option<String>,
+    /// When it was parked first.
+    pub since: Timestamp,
+    /// When its row was written last.
+    pub updated_at: Timestamp,
+    /// Type, resource and key of its event; `None` once the log has dropped it.
+    pub event: Option<(String, String, Option<String>)>,
+}
+
+const CHOSEN: &str = include_str!("../../sql/chosen_deliveries.sql");
+
+impl Chosen {
+    async fn query(&self, client: &Client, sql: &str, limit: i64) -> Result<Vec<Row>> {
+        let rows = client
+            .query(
+                sql,
+                &[
+                    &self.webhook,
+                    &self.state,
+                    &self.event_type,
+                    &self.resource,
+                    &self.resource_id,
+                    &self.reason,
+                    &self.sequence_ids,
+                    &self.event_ids,
+                    &limit,
+                ],
+            )
+            .await;
+        rows.map_err(|error| sql_fault("cannot read the deliveries", error))
+    }
+
+    /// The deliveries, by webhook and sequence id.
+    ///
+    /// # Errors
+    /// By the server's SQLSTATE.
+    pub async fn list(&self, client: &Client, limit: i64) -> Result<Vec<Shown>> {
+        let sql = format!("{CHOSEN} order by 1, 2 limit $9");
+        let rows = self.query(client, &sql, limit).await?;
+        rows.iter()
+            .map(|row| shown(row).map_err(|error| sql_fault("cannot read a delivery", error)))
+            .collect()
+    }
+
+    /// How many there are, by webhook and state.
+    ///
+    /// # Errors
+    /// By the server's SQLSTATE.
+    pub async fn count(&self, client: &Client) -> Result<Vec<(String, String, i64)>> {
+        let sql = format!(
+            "select c.subscription, c.state, count(*) from ({CHOSEN}) c where $9::bigint is not null \
+              group by 1, 2 order by 1, 2"
+        );
+        let rows = self.query(client, &sql, 0).await?;
+        let count = |row: &Row| -> Result<_, tokio_postgres::Error> {
+            Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+        };
+        rows.iter()
+            .map(|row| count(row).map_err(|error| sql_fault("cannot count deliveries", error)))
+            .collect()
+    }
+
+    /// Asks for them all; gives for how many, by webhook. The daemon's own writes are not in the way.
+    ///
+    /// # Errors
+    /// By the server's SQLSTATE.
+    pub async fn request(&self, client: &Client, request: Request) -> Result<Vec<(String, i64)>> {
+        let sql = format!(
+            "with asked as (update rowhook.deliveries d \
+                set request = '{}', requested_at = clock_timestamp() \
+               from ({CHOSEN}) c \
+              where d.subscription = c.subscription and d.sequence_id = c.sequence_id \
+                and $9::bigint is not null \
+             returning d.subscription) select subscription, count(*) from asked group by 1 order by 1",
+            request.as_str()
+        );
+        let rows = self.query(client, &sql, 0).await?;
+        let count = |row: &Row| -> Result<_, tokio_postgres::Error> {
+            Ok((row.try_get(0)?, row.try_get(1)?))
+        };
+        rows.iter()
+            .map(|row| count(row).map_err(|error| sql_fault("cannot count deliveries", error)))
+            .collect()
+    }
+}
+
+fn shown(row: &Row) -> Result<Shown, tokio_postgres::Error> {
+    let event_type: Option<String> = row.try_get(10)?;
+    let resource: Option<String> = row.try_get(11)?;
+    let resource_id: Option<String> = row.try_get(12)?;
+    Ok(Shown {
+        webhook: row.try_get(0)?,
+        row: DeliveryRow {
+            sequence_id: row.try_get(1)?,
+            event_id: row.try_get(2)?,
+            lane: String::new(),
+            dead: row.try_get::<_, &str>(3)? == "dead",
+            attempts: row.try_get(4)?,
+            due_at: row.try_get(5)?,
+            reason: row.try_get(6)?,
+        },
+        request: row.try_get(7)?,
+        since: row.try_get(8)?,
+        updated_at: row.try_get(9)?,
+        event: event_type
+            .zip(resource)
+            .map(|(event_type, resource)| (event_type, resource, resource_id)),
+    })
+}

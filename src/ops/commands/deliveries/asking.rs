@@ -1,0 +1,116 @@
+//! `rowhook deliveries retry` and `discard`: count, ask, hand over.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use serde_json::{Value, json};
+
+use super::Retry;
+use crate::event_log::deliveries::look_up;
+use crate::event_log::requests::{Chosen, Request};
+use crate::fault::{Fault, Result};
+use crate::ops::commands::print;
+use crate::ops::settings::Settings;
+use crate::wal::{Connection, server_error::sql_fault};
+
+/// Counts, asks where that is wanted, and hands the request to the daemon.
+pub(super) async fn request(
+    settings: &Settings,
+    log: &Connection,
+    options: &Retry,
+    chosen: &Chosen,
+    request: Request,
+    sure: impl FnOnce(i64) -> Result<bool>,
+) -> Result<()> {
+    let counts = chosen.count(log).await?;
+    let count = counts.iter().map(|(.., count)| count).sum();
+    let json = options.output.json;
+    if !json {
+        for (webhook, state, count) in &counts {
+            print::line(format!("{webhook}: {count} {state}"))?;
+        }
+    }
+    if count == 0 || options.dry_run || !sure(count)? {
+        let said = match count {
+            0 => "no delivery fits",
+            _ => "nothing was changed",
+        };
+        return if json {
+            print::json(&outcome(request, &counts, 0, false))
+        } else {
+            print::line(said)
+        };
+    }
+    let asked = chosen.request(log, request).await?;
+    let total: i64 = asked.iter().map(|(_, count)| count).sum();
+    let running = daemon_runs(log).await?;
+    if json {
+        return print::json(&outcome(request, &counts, total, running));
+    }
+    let what = match request {
+        Request::Retry => "to be sent again",
+        Request::Discard => "to be discarded",
+    };
+    let when = match running {
+        true => "the daemon does it within seconds",
+        false => "no daemon runs: it is done when one starts",
+    };
+    print::line(format!("{total} {what}; {when}"))?;
+    for (webhook, _) in &asked {
+        let configured = settings.webhooks.iter().any(|known| known.name == *webhook);
+        let paused = look_up(log, webhook)
+            .await?
+            .is_some_and(|row| row.paused.is_some());
+        if !configured {
+            print::line(format!(
+                "{webhook}: not in the settings, so it is not done before it is there again"
+            ))?;
+        } else if paused && request == Request::Retry {
+            print::line(format!(
+                "{webhook}: paused, so nothing goes out before `rowhook webhooks resume {webhook}`"
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+fn outcome(
+    request: Request,
+    counts: &[(String, String, i64)],
+    requested: i64,
+    running: bool,
+) -> Value {
+    let found: Vec<Value> = counts
+        .iter()
+        .map(|(webhook, state, count)| json!({"webhook": webhook, "state": state, "count": count}))
+        .collect();
+    json!({
+        "request": request.as_str(), "found": found, "requested": requested, "daemon_runs": running,
+    })
+}
+
+/// Whether a daemon serves this log: the name of its session is in the server's list.
+async fn daemon_runs(log: &Connection) -> Result<bool> {
+    let fault = |error| sql_fault("cannot look for the daemon", error);
+    let sql = "select exists (select from pg_catalog.pg_stat_activity \
+                where datname = current_database() and application_name = 'rowhook dispatch')";
+    let row = log.query_one(sql, &[]).await.map_err(fault)?;
+    row.try_get(0).map_err(fault)
+}
+
+pub(super) fn confirmed(count: i64) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Fault::settings(
+            "discard asks before it gives deliveries up, and there is no terminal to ask on",
+        )
+        .next_step("run it with --yes, or --dry-run to see what it would be"));
+    }
+    print!("Give {count} up for good? [y/N] ");
+    // A prompt that cannot be shown is answered blindly, which the default covers.
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Fault::permanent("cannot read the answer").because(error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
