@@ -6,7 +6,9 @@
 mod breaker;
 mod choice;
 mod lane;
+mod ordering;
 pub mod pattern;
+mod rate;
 pub mod retry;
 mod runner;
 mod subscription;
@@ -14,5 +16,7 @@ pub mod switchboard;
 mod window;
 
 pub use choice::{Choice, Rule};
+pub use ordering::OrderBy;
+pub use rate::Rate;
 pub use runner::Runner;
-pub use subscription::{Order, Start, Subscription};
+pub use subscription::{Batching, Order, Start, Subscription};

@@ -2,7 +2,10 @@
 //! settled.
 
 mod feeding;
+mod pacing;
+mod reordering;
 mod sending;
+mod together;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::feeding::PAGE;
 use self::sending::{Attempt, Desk};
 use super::breaker::Breaker;
+use super::rate::Bucket;
 use super::switchboard::States;
 use super::window::Window;
 use super::{Start, Subscription};
@@ -103,6 +107,7 @@ impl Runner {
         let state = State {
             window,
             breaker: Breaker::default(),
+            bucket: self.bucket(),
             jobs: JoinSet::new(),
             reading: None,
             page: PAGE,
@@ -129,9 +134,10 @@ impl Runner {
             Start::Beginning => deliveries::before_oldest(&connection).await?,
         };
         let row = deliveries::register(&connection, name, start).await?;
+        self.follow_ordering(&connection).await?;
         let rows = deliveries::unfinished(&connection, name).await?;
         let window = Window::new(
-            self.subscription.order,
+            self.subscription.ordering(),
             row.cursor,
             rows,
             Instant::now(),
@@ -170,6 +176,8 @@ struct State {
     runner: Runner,
     window: Window,
     breaker: Breaker,
+    /// How many requests the rate lets out, if there is one.
+    bucket: Option<Bucket>,
     jobs: JoinSet<Attempt>,
     reading: Option<Reading>,
     /// How many events to ask the log for, so that few are sent in vain where rows are large.
@@ -237,6 +245,8 @@ impl State {
     fn wakes_at(&self, now: Instant) -> Instant {
         let known = [
             self.window.wakes_at(),
+            self.window.gathers_at(),
+            self.bucket.and_then(|bucket| bucket.wakes_at(now)),
             self.breaker.wakes_at(),
             self.flush_due,
             self.resting_until,

@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod delivery;
+mod batch;
 mod json;
 mod render;
 pub mod sign;
@@ -12,9 +13,12 @@ mod send;
 mod excerpt;
 mod retry_after;
 mod answer;
+mod statuses;
 
 pub use answer::{Cause, Outcome, Verdict, verdict};
+pub use batch::Batch;
 pub use delivery::{Delivery, delivery_id};
 pub use endpoint::{Endpoint, Format};
 pub use render::{Body, Renderer};
 pub use send::{Sender, is_own_header};
+pub use statuses::{StatusAction, Statuses};

@@ -1,5 +1,6 @@
 //! The whole way, from text to settings.
 
+mod lanes;
 mod refused_by_meaning;
 mod refused_by_schema;
 

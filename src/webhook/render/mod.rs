@@ -64,6 +64,29 @@ impl Renderer {
         })
     }
 
+    /// Writes the body of one attempt of several events: a list of what each one's own body would be.
+    ///
+    /// # Errors
+    /// Why these events cannot be rendered together. Each one alone may.
+    pub fn render_batch(&self, events: &[(&Event, Delivery)]) -> Result<Body, String> {
+        let bodies: Result<Vec<Body>, String> = events
+            .iter()
+            .map(|(event, delivery)| self.render(event, delivery))
+            .collect();
+        let bodies = bodies?;
+        let room: usize = bodies.iter().map(|body| body.bytes.len() + 1).sum();
+        let mut list = Vec::with_capacity(room + 1);
+        for body in &bodies {
+            list.push(if list.is_empty() { b'[' } else { b',' });
+            list.extend_from_slice(&body.bytes);
+        }
+        list.push(b']');
+        Ok(Body {
+            content_type: "application/json",
+            bytes: list.into(),
+        })
+    }
+
     /// Snaapi's request, and what our own format adds to it.
     fn snaapi(&self, event: &Event, delivery: &Delivery) -> Bytes {
         let format = self.format;

@@ -4,6 +4,7 @@
 
 mod capture;
 mod connection;
+mod lanes;
 mod place;
 mod source;
 mod units;

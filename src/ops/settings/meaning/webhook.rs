@@ -7,6 +7,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::Reader;
+use super::lanes::{order_by, rate};
 use super::units::duration;
 use crate::dispatch::pattern::Patterns;
 use crate::dispatch::retry::RetryPolicy;
@@ -37,6 +38,12 @@ impl Reader<'_> {
         let at = |key: &str| format!("webhook[{index}].{key}");
         let name = self.problems.take(&at("name"), name(&written.name));
         let events = self.problems.take(&at("events"), events(&written.events));
+        let order_by = order_by(written.order, written.order_by.as_deref());
+        let order_by = self.problems.take(&at("order_by"), order_by);
+        let rate = self
+            .problems
+            .take(&at("rate"), rate(written.rate.as_deref()));
+        let batch = self.batch(&at("batch"), &written.batch);
         let retry = self.retry(&at("retry"), &written.retry);
         let endpoint = self.endpoint(&at(""), written);
         Some(Subscription {
@@ -47,7 +54,10 @@ impl Reader<'_> {
                 file::Order::None => Order::None,
                 file::Order::Strict => Order::Strict,
             },
+            order_by: order_by?,
             concurrency: NonZeroUsize::from(written.concurrency),
+            rate: rate?,
+            batch: batch?,
             retry: retry?,
             start: match written.start {
                 file::Start::Word(StartWord::Now) => Start::Now,
@@ -93,11 +103,13 @@ impl Reader<'_> {
             self.problems
                 .refuse(&format!("{at}.multiplier"), "must be a finite number");
         }
+        let statuses = self.statuses(&format!("{at}.statuses"), &written.statuses);
         Some(RetryPolicy {
             attempts: written.attempts,
             initial,
             multiplier: written.multiplier,
             max,
+            statuses,
         })
     }
 
