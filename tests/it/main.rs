@@ -40,6 +40,7 @@ mod backfill;
 mod history;
 mod delivery;
 mod endpoints;
+mod lanes;
 mod restarts;
 mod secrets;
 mod verifiers;
