@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Outcome, Verdict, verdict};
 
+/// Statuses that a class does not speak of: they say "later" (408, 425, 429), "never again" (410) or
+/// "not this one" (413), whatever else is wrong with a request of their class.
+const OF_THEIR_OWN: [u16; 5] = [408, 410, 413, 425, 429];
+
 /// What an answer means for its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusAction {
@@ -58,8 +62,8 @@ impl Statuses {
         else {
             return verdict(outcome);
         };
-        let exact = self.exact.get(status);
-        let Some(action) = exact.or_else(|| self.classes.get(&(status / 100))) else {
+        let of_class = (!OF_THEIR_OWN.contains(status)).then(|| self.classes.get(&(status / 100)));
+        let Some(action) = self.exact.get(status).or(of_class.flatten()) else {
             return verdict(outcome);
         };
         let reason = || format!("the receiver answered {status} (retry.statuses)");
@@ -130,11 +134,15 @@ mod tests {
             (409, Verdict::Settled),
             (410, again.clone()),
             (
-                413,
+                418,
                 Verdict::Dead {
-                    reason: reason(413),
+                    reason: reason(418),
                 },
             ),
+            (408, again.clone()),
+            (425, again.clone()),
+            (429, again.clone()),
+            (413, verdict(&refused(413))),
             (500, again.clone()),
             (302, again),
             (

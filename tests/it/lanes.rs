@@ -178,6 +178,25 @@ async fn a_batch_that_is_too_large_is_taken_apart_and_nothing_is_lost() {
 }
 
 #[tokio::test]
+async fn what_settles_one_event_does_not_settle_those_that_went_with_it() {
+    let receiver = Receiver::start().await;
+    // It has the event of row 5 already, and says so to whoever brings it.
+    receiver.on_request(|request| {
+        let known = items(request).iter().any(|item| item.1 == "5");
+        Reply::Status(if known { 409 } else { 200 })
+    });
+    let more = toml! {
+        batch = { max_events = 10, max_wait = "50ms" }
+        retry = { statuses = { "409" = "settle" } }
+    };
+    let served = with_backlog(&receiver, more, 0).await;
+    let requests = accepted_in_batches(&receiver, 9).await;
+    assert!(!accepted_ids(&requests).contains(&5));
+    served.wait_for_cursor("hook", 10).await;
+    served.wait_for_deliveries(&[]).await;
+}
+
+#[tokio::test]
 async fn order_holds_in_batches_whatever_the_receiver_answers() {
     let receiver = Receiver::start().await;
     let mut turn = 0;
@@ -378,6 +397,25 @@ async fn a_receiver_that_answers_nothing_but_429_for_a_while_loses_no_event() {
     accepted(&receiver, 100).await;
     served.wait_for_cursor("hook", 100).await;
     served.wait_for_deliveries(&[]).await;
+}
+
+#[tokio::test]
+async fn an_event_that_alone_makes_the_receiver_too_busy_is_dead_in_the_end() {
+    let receiver = Receiver::start().await;
+    receiver.on_request(|request| match request.resource_id.as_str() {
+        "1" => Reply::with_header(503, "Retry-After", "1"),
+        _ => Reply::Status(200),
+    });
+    let more = toml! { retry = { attempts = 3, initial = "10ms", max = "20ms" } };
+    let served = Served::to(&receiver, more).await;
+    served.insert(1, 1).await;
+    let mut rows = 1;
+    while served.deliveries().await != ["1 dead 3"] {
+        rows += 1;
+        served.insert(rows, rows).await;
+        accepted(&receiver, i64::from(rows) - 1).await;
+        assert!(rows < 2_000, "{:?}", served.deliveries().await);
+    }
 }
 
 #[tokio::test]

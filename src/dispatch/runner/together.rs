@@ -151,8 +151,7 @@ impl State {
             return Ok(Common::All(Fate::NotCounted));
         }
         Ok(match verdict {
-            Verdict::Dead { .. } if several => Common::All(Fate::Apart),
-            _ if several && !outcome.is_of_the_endpoint() => Common::All(Fate::Apart),
+            _ if several && is_of_one(&verdict, outcome) => Common::All(Fate::Apart),
             Verdict::PauseSubscription { reason } if !self.pause(&reason).await? => {
                 Common::All(Fate::Postponed(LOG_PAUSE))
             }
@@ -181,6 +180,16 @@ impl State {
     fn step(&self, part: &Part, verdict: &Verdict) -> Step {
         let policy = &self.runner.subscription.retry;
         next_step(policy, part.attempt, verdict, rand::random())
+    }
+}
+
+/// Whether what was said holds for one event, and nobody knows for which: none is given up, or passed
+/// over, for another one's sake.
+fn is_of_one(verdict: &Verdict, outcome: &Outcome) -> bool {
+    match (verdict, outcome) {
+        (Verdict::Dead { .. }, _) | (_, Outcome::NotRendered { .. }) => true,
+        (Verdict::Settled, outcome) => !matches!(outcome, Outcome::Delivered { .. }),
+        _ => false,
     }
 }
 

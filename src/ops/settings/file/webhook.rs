@@ -108,9 +108,9 @@ pub(crate) struct Retry {
     pub(crate) multiplier: f64,
     /// The bound never exceeds this.
     pub(crate) max: String,
-    /// What an answer means, by its status ("404") or its class ("3xx", "4xx", "5xx"); a status goes
-    /// before its class. Without an entry 410 pauses, 413 is dead, and everything else but 2xx is
-    /// tried again.
+    /// What an answer means, by its status ("404") or its class ("3xx", "4xx", "5xx"; of 408, 410,
+    /// 413, 425 and 429 only they themselves speak). Without an entry 410 pauses, 413 is dead, and
+    /// everything else but 2xx is tried again.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) statuses: BTreeMap<String, StatusAction>,
 }
