@@ -232,11 +232,12 @@ async fn the_rate_holds_by_the_receivers_own_clock() {
     let requests = accepted(&receiver, 90).await;
     served.wait_for_cursor("hook", 90).await;
     let times: Vec<Instant> = requests.iter().map(|request| request.at).collect();
-    // One second's worth at once, and then so many each second; a tenth more for a clock's grain.
+    // One second's worth at once, and then so many each second; on a busy machine a request may
+    // arrive a second late, together with those behind it.
     for (from, first) in times.iter().enumerate() {
         for (to, last) in times.iter().enumerate().skip(from) {
             let seconds = (*last - *first).as_secs_f64();
-            let most = 20.0 + 22.0 * seconds + 1.0;
+            let most = 20.0 + 20.0 * (seconds + 1.0) + 1.0;
             assert!(
                 ((to - from + 1) as f64) <= most,
                 "{from} to {to} in {seconds} s"
@@ -478,14 +479,17 @@ async fn a_receiver_that_refuses_every_other_request_gets_everything_in_order() 
     let mut turn = 0;
     receiver.on_request(move |_| {
         turn += 1;
-        let status = if turn % 2 == 0 { 200 } else { 500 };
+        // At first it is down: it has to come back by every other request.
+        let taken = turn > 9 && turn % 2 == 0;
+        let status = if taken { 200 } else { 500 };
         Reply::After(Duration::from_millis(5), Box::new(Reply::Status(status)))
     });
     let more = toml! {
-        concurrency = 16
+        concurrency = 8
         retry = { attempts = 100, initial = "10ms", multiplier = 1, max = "20ms" }
     };
     let served = with_backlog(&receiver, more, 39).await;
+    served.daemon.wait_for_log("counts as down").await;
     let began = Instant::now();
     assert_in_order(&accepted(&receiver, 400).await);
     // Twice as many requests, five milliseconds each: a breaker that stays open takes minutes.
