@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use toml::{Table, toml};
 
 use crate::logged::{wait_for, wait_for_logged};
+use crate::ports::free_port;
 use crate::receiver::{Gate, Received, Receiver, Reply};
 use crate::served::{Prepared, Served, accepted, assert_in_order};
 
@@ -175,6 +176,25 @@ async fn a_batch_that_is_too_large_is_taken_apart_and_nothing_is_lost() {
     let rows = served.deliveries().await;
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert!(rows[0].ends_with("dead 1"), "{rows:?}");
+}
+
+#[tokio::test]
+async fn batches_stay_together_while_nobody_can_be_reached() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let down = Receiver::start_at(&address).await;
+    let more = toml! { batch = { max_events = 10, max_wait = "50ms" } };
+    let prepared = Prepared::with(|rowhook| rowhook.webhook_to("hook", &down, more)).await;
+    drop(down);
+    let served = prepared.served().await;
+    served.insert(1, 40).await;
+    served.daemon.wait_for_log("counts as down").await;
+    let back = Receiver::start_at(&address).await;
+    let requests = accepted_in_batches(&back, 40).await;
+    let attempts = requests.iter().flat_map(items).map(|item| item.3);
+    assert!(attempts.into_iter().all(|attempt| attempt == 1));
+    assert!(requests.len() <= 8, "{} requests", requests.len());
+    served.wait_for_cursor("hook", 40).await;
+    served.wait_for_deliveries(&[]).await;
 }
 
 #[tokio::test]

@@ -152,11 +152,23 @@ impl State {
         }
         Ok(match verdict {
             _ if several && is_of_one(&verdict, outcome) => Common::All(Fate::Apart),
+            verdict if several && !outcome.is_of_the_event() => {
+                self.again_together(verdict, outcome)
+            }
             Verdict::PauseSubscription { reason } if !self.pause(&reason).await? => {
                 Common::All(Fate::Postponed(LOG_PAUSE))
             }
             verdict => Common::Each(verdict, outcome.to_string()),
         })
+    }
+
+    /// There was nobody to send it to, which is no event's fault: they go together once more.
+    fn again_together(&self, verdict: Verdict, outcome: &Outcome) -> Common {
+        let policy = &self.runner.subscription.retry;
+        match next_step(policy, 1, &verdict, rand::random()) {
+            Step::Retry { after } => Common::All(Fate::Postponed(after)),
+            _ => Common::Each(verdict, outcome.to_string()),
+        }
     }
 
     fn fate_of(&self, part: &Part, common: &Common) -> Fate {
