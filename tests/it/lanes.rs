@@ -377,17 +377,27 @@ async fn an_answer_may_pause_the_webhook() {
 }
 
 #[tokio::test]
-async fn too_many_requests_rests_the_whole_endpoint_and_costs_nobody_an_attempt() {
+async fn too_many_requests_rests_the_whole_endpoint() {
     for status in [429, 503] {
         let receiver = Receiver::start().await;
-        receiver.answer_next([Reply::with_header(status, "Retry-After", "2")]);
+        // One says for how long, the other until when.
+        receiver.on_request(move |request| {
+            let until = jiff::Timestamp::now() + Duration::from_secs(3);
+            let until = until.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            match (request.sequence_id, request.attempt, status) {
+                (1, 1, 429) => Reply::with_header(429, "Retry-After", "2"),
+                (1, 1, _) => Reply::with_header(status, "Retry-After", &until),
+                _ => Reply::Status(200),
+            }
+        });
         // One at a time: nothing else is under way when it is told.
         let served = Served::to(&receiver, toml! { concurrency = 1 }).await;
         served.insert(1, 30).await;
         let line = served.daemon.wait_for_log("asks for a rest").await;
         assert!(line.contains(&status.to_string()), "{line}");
         let requests = accepted(&receiver, 30).await;
-        assert!(requests[1].at - requests[0].at >= Duration::from_secs(2));
+        // A date has no fractions of a second.
+        assert!(requests[1].at - requests[0].at >= Duration::from_millis(1_990));
         assert_eq!(requests.len(), 31);
         served.wait_for_cursor("hook", 30).await;
         served.wait_for_deliveries(&[]).await;
