@@ -31,6 +31,12 @@ impl OrderBy {
         }
     }
 
+    /// The column.
+    #[must_use]
+    pub fn column(&self) -> &str {
+        &self.column
+    }
+
     /// The lane of the column's value; `None` if the event does not know it or it is null. The key is
     /// the text of the value alone, so that tables that keep it as a number and as text meet.
     fn lane(&self, event: &Event) -> Option<LaneKey> {

@@ -331,6 +331,44 @@ async fn events_of_one_tenant_wait_for_each_other_over_all_tables() {
 }
 
 #[tokio::test]
+async fn check_tells_a_column_that_no_table_has_and_deletes_that_do_not_carry_it() {
+    let receiver = Receiver::start().await;
+    let with = |column: &str| {
+        let mut more = Table::new();
+        more.insert("order_by".into(), column.into());
+        more
+    };
+    let prepared =
+        Prepared::with(|rowhook| rowhook.webhook_to("hook", &receiver, with("tenat_id"))).await;
+    prepared.client.batch_execute(TENANTS).await.unwrap();
+    prepared.rowhook.setup().await;
+    let said = prepared.rowhook.fail(&["check"], 1).await;
+    assert!(
+        said.contains("no captured table has a column \"tenat_id\""),
+        "{said}"
+    );
+    assert!(
+        said.contains("did you mean order_by = \"tenant_id\"?"),
+        "{said}"
+    );
+
+    let rowhook = prepared
+        .rowhook
+        .set("source.replica_identity", "keep")
+        .set("webhook", toml::Value::Array(Vec::new()))
+        .webhook_to("hook", &receiver, with("tenant_id"));
+    let change = "alter table comments replica identity default";
+    prepared.client.batch_execute(change).await.unwrap();
+    let said = rowhook.succeed(&["check"]).await;
+    assert!(said.contains("\"tenant_id\": 2 of 3"), "{said}");
+    assert!(
+        said.contains("deletes from public.comments do not carry"),
+        "{said}"
+    );
+    assert!(!said.contains("deletes from public.posts"), "{said}");
+}
+
+#[tokio::test]
 async fn what_an_answer_means_is_as_the_settings_say() {
     let receiver = Receiver::start().await;
     receiver.on_request(|request| {

@@ -18,6 +18,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub(crate) use problem::near_miss;
 pub use schema::schema;
 pub use show::show;
 
