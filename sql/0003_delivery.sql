@@ -20,6 +20,9 @@ alter table rowhook.deliveries
   add column requested_at timestamptz;
 create index deliveries_requested on rowhook.deliveries (subscription, sequence_id) where request is not null;
 comment on column rowhook.deliveries.request is 'What an operator wants done with it, until the daemon has done it.';
+alter table rowhook.subscriptions add column ordering text;
+comment on column rowhook.subscriptions.ordering is
+  'By what the lanes of its waiting deliveries were made: order and order_by of its settings.';
 
 -- Attempts.
 create table rowhook.attempts (

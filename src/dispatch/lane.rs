@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -33,6 +34,34 @@ pub(super) struct Lane {
     pub(super) progress: Progress,
     /// When it is due, if it waits.
     pub(super) due: Option<Instant>,
+    /// How many of its first items are in the request, while it is in flight.
+    pub(super) sent: usize,
+    /// Whether an operator had one sent again that now stands behind others without a row.
+    pub(super) mixed: bool,
+}
+
+impl Lane {
+    /// How many of its first items are being sent.
+    pub(super) fn in_flight(&self) -> usize {
+        match self.progress {
+            Progress::InFlight => self.sent,
+            Progress::Ready | Progress::Waiting | Progress::Parked => 0,
+        }
+    }
+
+    /// How many of its first items wait as rows alone, once the very first one does. Those come first,
+    /// so that nobody has to look through all of a long lane.
+    pub(super) fn parked_to(&self) -> usize {
+        if self.mixed {
+            return self.items.len().min(1);
+        }
+        let held = self
+            .items
+            .iter()
+            .rev()
+            .take_while(|item| item.event.is_some());
+        self.items.len() - held.count()
+    }
 }
 
 /// What a lane's first item is doing.
@@ -61,6 +90,8 @@ pub(super) struct Item {
     /// Whether it is wanted has to be asked when it is sent: nobody could tell before, or the settings
     /// may have changed since.
     pub(super) doubtful: bool,
+    /// It goes in a request of its own: one that it shared was refused, and nobody knows for whom.
+    pub(super) alone: bool,
     /// Whether it has a row, or will have one with the next flush.
     pub(super) has_row: bool,
 }
@@ -71,6 +102,23 @@ impl Item {
         self.event.as_ref().map_or(0, Event::bytes)
     }
 
+    /// It waits as a row from here on.
+    pub(super) fn park(&mut self) -> Freed {
+        let freed = Freed {
+            bytes: self.bytes(),
+            rows: usize::from(!self.has_row),
+        };
+        self.event = None;
+        self.has_row = true;
+        freed
+    }
+
+    /// Whether it may share a request. Not after a failure: what is wrong with one event must not
+    /// hold up the others again. Not from the log: nobody knows how large it is.
+    pub(super) fn is_sociable(&self) -> bool {
+        self.attempts == 0 && !self.alone && self.event.is_some()
+    }
+
     /// With the attempt that has just failed.
     pub(super) fn counted(&self) -> Self {
         Self {
@@ -79,6 +127,7 @@ impl Item {
             attempts: self.attempts + 1,
             event: None,
             doubtful: self.doubtful,
+            alone: self.alone,
             has_row: self.has_row,
         }
     }
@@ -98,6 +147,20 @@ impl Item {
             due_at,
             reason,
         }
+    }
+}
+
+/// What parking gives: memory, and rows that were not there.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Freed {
+    pub(super) bytes: usize,
+    pub(super) rows: usize,
+}
+
+impl AddAssign for Freed {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.rows += other.rows;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::webhook::Verdict;
+use crate::webhook::{Statuses, Verdict};
 
 /// When a failed attempt is tried again, and when it is given up.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,8 @@ pub struct RetryPolicy {
     pub multiplier: f64,
     /// The bound never exceeds this.
     pub max: Duration,
+    /// What the receiver's answers mean.
+    pub statuses: Statuses,
 }
 
 impl RetryPolicy {
@@ -106,6 +108,7 @@ mod tests {
             initial: Duration::from_secs(1),
             multiplier: 2.0,
             max: Duration::from_secs(60),
+            statuses: Statuses::default(),
         }
     }
 
@@ -205,6 +208,7 @@ mod tests {
                 initial: Duration::from_millis(initial),
                 multiplier,
                 max: Duration::from_millis(max),
+                statuses: Statuses::default(),
             };
             let floor = Duration::from_secs(asked.unwrap_or(0));
             let verdict = Verdict::Retry { retry_after: asked.map(Duration::from_secs) };

@@ -3,8 +3,11 @@
 
 mod asking;
 mod feeding;
+mod pacing;
+mod reordering;
 mod sending;
 mod telling;
+mod together;
 mod witness;
 
 use std::future::Future;
@@ -25,6 +28,7 @@ use self::telling::Telling;
 use self::witness::Witness;
 use super::breaker::Breaker;
 use super::lag::Lag;
+use super::rate::Bucket;
 use super::recorder::Records;
 use super::switchboard::States;
 use super::window::Window;
@@ -118,6 +122,7 @@ impl Runner {
         let state = State {
             window,
             breaker: Breaker::default(),
+            bucket: self.bucket(),
             jobs: JoinSet::new(),
             reading: None,
             page: PAGE,
@@ -147,9 +152,10 @@ impl Runner {
             Start::Beginning => deliveries::before_oldest(&connection).await?,
         };
         let row = deliveries::register(&connection, name, start).await?;
+        self.follow_ordering(&connection).await?;
         let rows = deliveries::unfinished(&connection, name).await?;
         let window = Window::new(
-            self.subscription.order,
+            self.subscription.ordering(),
             row.cursor,
             rows,
             Instant::now(),
@@ -188,6 +194,8 @@ struct State {
     runner: Runner,
     window: Window,
     breaker: Breaker,
+    /// How many requests the rate lets out, if there is one.
+    bucket: Option<Bucket>,
     jobs: JoinSet<Attempt>,
     reading: Option<Reading>,
     /// How many events to ask the log for, so that few are sent in vain where rows are large.
@@ -263,6 +271,8 @@ impl State {
     fn wakes_at(&self, now: Instant) -> Instant {
         let known = [
             self.window.wakes_at(),
+            self.window.gathers_at(),
+            self.bucket.and_then(|bucket| bucket.wakes_at(now)),
             self.breaker.wakes_at(),
             self.flush_due,
             self.resting_until,

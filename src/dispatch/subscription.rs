@@ -1,8 +1,10 @@
 //! One `[[webhook]]`: which events, in which order, how persistently.
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
-use super::{Conditions, pattern::Patterns, retry::RetryPolicy};
+use super::ordering::Ordering;
+use super::{Conditions, OrderBy, Rate, pattern::Patterns, retry::RetryPolicy};
 use crate::webhook::Endpoint;
 
 /// A subscription as the settings mean it.
@@ -16,8 +18,14 @@ pub struct Subscription {
     pub conditions: Conditions,
     /// What must arrive in order.
     pub order: Order,
+    /// The column whose value takes the resource's place in it.
+    pub order_by: Option<OrderBy>,
     /// How many requests may be in flight at once.
     pub concurrency: NonZeroUsize,
+    /// How many requests may go out.
+    pub rate: Option<Rate>,
+    /// Several events in one request, if it takes lists.
+    pub batch: Option<Batching>,
     /// When a failed attempt is tried again, and when it is given up.
     pub retry: RetryPolicy,
     /// What the attempt log keeps of it.
@@ -26,6 +34,15 @@ pub struct Subscription {
     pub start: Start,
     /// The receiver.
     pub endpoint: Endpoint,
+}
+
+impl Subscription {
+    pub(super) fn ordering(&self) -> Ordering {
+        Ordering {
+            order: self.order,
+            by: self.order_by.clone(),
+        }
+    }
 }
 
 /// What a receiver sees in order.
@@ -46,6 +63,15 @@ pub enum Keeps {
     All,
     /// Those that failed.
     Failures,
+}
+
+/// How events are gathered into one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batching {
+    /// How many events at the most.
+    pub max_events: NonZeroUsize,
+    /// How long to wait for more when fewer are ready.
+    pub max_wait: Duration,
 }
 
 /// Where a subscription that was never seen before starts.

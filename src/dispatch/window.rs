@@ -16,6 +16,7 @@
 //!
 //! A lane's rows are read back from the log when their turn comes.
 
+mod gathering;
 mod requests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -24,7 +25,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::lane::{Item, Lane, LaneKey, Progress, Retries, lane_key};
+use super::lane::{Item, Lane, LaneKey, Progress, Retries};
+use super::ordering::Ordering;
 use super::retry::Step;
 use super::{Choice, Order};
 use crate::event::Event;
@@ -44,7 +46,7 @@ const QUICK_DELAY: Duration = Duration::from_secs(5);
 /// The window of one subscription.
 #[derive(Debug)]
 pub(super) struct Window {
-    order: Order,
+    ordering: Ordering,
     cursor: i64,
     /// For each event after the cursor that was offered: whether it is settled.
     settled: VecDeque<bool>,
@@ -55,6 +57,8 @@ pub(super) struct Window {
     lanes: HashMap<LaneKey, Lane>,
     ready: VecDeque<LaneKey>,
     retries: Retries,
+    /// Until then ready events wait for others to go with.
+    gathers_at: Option<Instant>,
     in_flight: usize,
     held_bytes: usize,
     parked: usize,
@@ -93,6 +97,9 @@ pub(super) enum Fate {
     Decided(Step, String),
     /// It does not count: the endpoint is down. Another lane's turn is next.
     NotCounted,
+    /// It does not count: of the events that went together nobody knows which one it was. It goes
+    /// alone next.
+    Apart,
     /// It does not count, and is made again after this time: what it needs is not there.
     Postponed(Duration),
 }
@@ -101,14 +108,14 @@ impl Window {
     /// The window of a subscription whose row says `cursor`, with the rows of its deliveries.
     /// `now` and `clock` are one instant.
     pub(super) fn new(
-        order: Order,
+        ordering: Ordering,
         cursor: i64,
         rows: Vec<DeliveryRow>,
         now: Instant,
         clock: Timestamp,
     ) -> Self {
         let mut window = Self {
-            order,
+            ordering,
             cursor,
             settled: VecDeque::new(),
             unsettled: 0,
@@ -116,6 +123,7 @@ impl Window {
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             retries: Retries::default(),
+            gathers_at: None,
             in_flight: 0,
             held_bytes: 0,
             parked: 0,
@@ -152,6 +160,7 @@ impl Window {
             attempts: u32::try_from(row.attempts).unwrap_or(0),
             event: None,
             doubtful: true,
+            alone: false,
             has_row: true,
         });
         self.parked += 1;
@@ -213,12 +222,13 @@ impl Window {
     }
 
     fn admit(&mut self, event: Event, doubtful: bool) {
-        let key = lane_key(self.order, &event);
+        let key = self.ordering.lane(&event);
         let mut item = Item {
             sequence_id: event.sequence_id,
             event_id: event.event_id,
             attempts: 0,
             doubtful,
+            alone: false,
             has_row: false,
             event: Some(event),
         };
@@ -226,7 +236,7 @@ impl Window {
         if lane.items.is_empty() {
             self.ready.push_back(key.clone());
         }
-        if lane.progress == Progress::Parked && self.order != Order::Strict {
+        if lane.progress == Progress::Parked && self.ordering.order != Order::Strict {
             // It waits behind a parked one, so it waits as a row, too.
             item.event = None;
             item.has_row = true;
@@ -245,34 +255,49 @@ impl Window {
 
     /// The next attempt to make, if fewer than `limit` are in flight.
     pub(super) fn next(&mut self, now: Instant, limit: usize) -> Option<Job> {
-        while let Some(key) = self.retries.pop_due(now) {
-            self.make_ready(key, now);
-        }
+        self.wake_retries(now);
         if self.in_flight >= limit {
             return None;
         }
         loop {
             let key = self.ready.pop_front()?;
-            let Some(lane) = self.lanes.get_mut(&key) else {
-                continue;
-            };
-            // A lane that was emptied and filled again may stand there twice.
-            if lane.progress != Progress::Ready {
-                continue;
+            if let Some(job) = self.depart(key, 1).pop() {
+                self.in_flight += 1;
+                return Some(job);
             }
-            let Some(item) = lane.items.front() else {
-                continue;
-            };
-            lane.progress = Progress::InFlight;
-            self.in_flight += 1;
-            return Some(Job {
+        }
+    }
+
+    fn wake_retries(&mut self, now: Instant) {
+        while let Some(key) = self.retries.pop_due(now) {
+            self.make_ready(key, now);
+        }
+    }
+
+    /// The first `count` events of a lane go.
+    fn depart(&mut self, key: LaneKey, count: usize) -> Vec<Job> {
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return Vec::new();
+        };
+        // A lane that was emptied and filled again may stand there twice.
+        if lane.progress != Progress::Ready {
+            return Vec::new();
+        }
+        let items = lane.items.iter().take(count);
+        let jobs: Vec<Job> = items
+            .map(|item| Job {
                 sequence_id: item.sequence_id,
                 event: item.event.clone(),
                 doubtful: item.doubtful,
                 attempt: item.attempts + 1,
-                lane: key,
-            });
+                lane: key.clone(),
+            })
+            .collect();
+        if !jobs.is_empty() {
+            lane.progress = Progress::InFlight;
+            lane.sent = jobs.len();
         }
+        jobs
     }
 
     fn make_ready(&mut self, key: LaneKey, now: Instant) {
@@ -294,10 +319,20 @@ impl Window {
     /// Takes the fate of an attempt. `now` and `clock` are one instant.
     pub(super) fn finished(&mut self, key: &LaneKey, fate: Fate, now: Instant, clock: Timestamp) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.land(key, fate, now, clock);
+        self.advance();
+    }
+
+    /// The first event of a lane in flight has its fate.
+    fn land(&mut self, key: &LaneKey, fate: Fate, now: Instant, clock: Timestamp) {
         match fate {
-            Fate::Decided(Step::Settle, _) => self.done(key, None),
+            Fate::Decided(Step::Settle, _) => {
+                self.done(key, None);
+                self.release(key);
+            }
             Fate::Decided(Step::Dead { reason }, said) => {
-                self.done(key, Some(format!("{reason}; last: {said}")))
+                self.done(key, Some(format!("{reason}; last: {said}")));
+                self.release(key);
             }
             Fate::Decided(Step::Retry { after }, said) => self.retry(key, after, &said, now, clock),
             Fate::Decided(Step::Pause { .. }, _) => {
@@ -308,11 +343,12 @@ impl Window {
             }
             // The next probe is another event: a few that the receiver cannot digest must not
             // make it look down for ever.
-            Fate::NotCounted => {
-                if let Some(lane) = self.lanes.get_mut(key) {
-                    lane.progress = Progress::Ready;
-                    self.ready.push_back(key.clone());
+            Fate::NotCounted => self.release(key),
+            Fate::Apart => {
+                if let Some(item) = self.head(key) {
+                    item.alone = true;
                 }
+                self.release(key);
             }
             Fate::Postponed(after) => {
                 if let Some(lane) = self.lanes.get_mut(key) {
@@ -322,15 +358,15 @@ impl Window {
                 }
             }
         }
-        self.advance();
     }
 
-    /// The head of a lane is settled for good; `dead` says why it was given up.
-    fn done(&mut self, key: &LaneKey, dead: Option<String>) {
+    fn head(&mut self, key: &LaneKey) -> Option<&mut Item> {
+        self.lanes.get_mut(key)?.items.front_mut()
+    }
+
+    /// A lane is no longer in flight: what it holds may be sent when its turn comes.
+    fn release(&mut self, key: &LaneKey) {
         let Some(lane) = self.lanes.get_mut(key) else {
-            return;
-        };
-        let Some(item) = lane.items.pop_front() else {
             return;
         };
         if lane.items.is_empty() {
@@ -339,6 +375,14 @@ impl Window {
             lane.progress = Progress::Ready;
             self.ready.push_back(key.clone());
         }
+    }
+
+    /// The head of a lane is settled for good; `dead` says why it was given up.
+    fn done(&mut self, key: &LaneKey, dead: Option<String>) {
+        let lane = self.lanes.get_mut(key);
+        let Some(item) = lane.and_then(|lane| lane.items.pop_front()) else {
+            return;
+        };
         self.held_bytes = self.held_bytes.saturating_sub(item.bytes());
         if item.has_row {
             self.parked = self.parked.saturating_sub(1);
@@ -379,32 +423,25 @@ impl Window {
             return;
         }
         lane.progress = Progress::Parked;
-        // In strict order nobody could overtake those behind it: they wait in the log instead.
-        let parked = match self.order {
-            Order::Strict => 1,
-            Order::Resource | Order::None => lane.items.len(),
-        };
-        let mut marked = Vec::with_capacity(parked);
         let due = clock.checked_add(after).unwrap_or(Timestamp::MAX);
-        for (place, item) in lane.items.iter_mut().take(parked).enumerate() {
-            self.held_bytes = self.held_bytes.saturating_sub(item.bytes());
-            item.event = None;
-            self.parked += usize::from(!item.has_row);
-            let (due, said) = if place == 0 {
-                (Some(due), Some(said.to_owned()))
-            } else {
-                (None, None)
-            };
-            if place == 0 || !item.has_row {
-                self.rows
-                    .insert(item.sequence_id, Row::Keep(item.row(key, due, said)));
-                self.settled_since_flush += 1;
+        let mut rows = vec![head.row(key, Some(due), Some(said.to_owned()))];
+        let mut freed = head.park();
+        // In strict order nobody could overtake those behind it: they wait in the log instead.
+        if self.ordering.order != Order::Strict {
+            let from = lane.parked_to();
+            for item in lane.items.range_mut(from..) {
+                if !item.has_row {
+                    rows.push(item.row(key, None, None));
+                }
+                freed += item.park();
             }
-            item.has_row = true;
-            marked.push(item.sequence_id);
         }
-        for sequence_id in marked {
-            self.mark(sequence_id);
+        self.held_bytes = self.held_bytes.saturating_sub(freed.bytes);
+        self.parked += freed.rows;
+        self.settled_since_flush += rows.len();
+        for row in rows {
+            self.mark(row.sequence_id);
+            self.rows.insert(row.sequence_id, Row::Keep(row));
         }
     }
 
@@ -413,7 +450,7 @@ impl Window {
     /// while there is other work to do, or where little but held events was found: an ordinary
     /// backlog waits in the log and needs no rows.
     pub(super) fn relieve(&mut self, limit: usize) {
-        if self.order == Order::Strict
+        if self.ordering.order == Order::Strict
             || self.settled.len() < SPAN
             || self.unsettled > MOSTLY_HELD
             || self.in_flight >= limit
@@ -438,7 +475,12 @@ impl Window {
 
     fn give_rows(&mut self, horizon: i64) {
         let mut marked = Vec::new();
-        for (key, lane) in &mut self.lanes {
+        // Rows come first in a lane: where the last event has one, all have.
+        let lanes = self.lanes.iter_mut().filter(|(_, lane)| {
+            let last = lane.items.back();
+            lane.mixed || last.is_some_and(|item| !item.has_row)
+        });
+        for (key, lane) in lanes {
             for item in lane
                 .items
                 .iter_mut()

@@ -1,15 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 
 use bytestring::ByteString;
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::dispatch::Rule;
+use crate::dispatch::{Batching, Rule};
 use crate::event::{Action, OldRow, Origin};
 use crate::wal::Lsn;
 
-fn event(sequence_id: i64, resource_id: &str) -> Event {
+pub(super) fn event(sequence_id: i64, resource_id: &str) -> Event {
     Event {
         sequence_id,
         event_id: Uuid::from_u128(u128::from(sequence_id.unsigned_abs())),
@@ -40,28 +41,33 @@ fn choice(wanted: bool) -> Choice {
     if wanted { Choice::Wanted } else { UNWANTED }
 }
 
+pub(super) fn again(seconds: u64) -> Fate {
+    let after = Duration::from_secs(seconds);
+    Fate::Decided(Step::Retry { after }, "500".into())
+}
+
 /// A window with a clock that is moved by hand.
-struct Bench {
-    window: Window,
-    now: Instant,
-    clock: Timestamp,
+pub(super) struct Bench {
+    pub(super) window: Window,
+    pub(super) now: Instant,
+    pub(super) clock: Timestamp,
 }
 
 impl Bench {
-    fn new(order: Order) -> Self {
+    pub(super) fn new(order: Order) -> Self {
         Self::restored(order, 0, Vec::new())
     }
 
-    fn restored(order: Order, cursor: i64, rows: Vec<DeliveryRow>) -> Self {
+    pub(super) fn restored(order: Order, cursor: i64, rows: Vec<DeliveryRow>) -> Self {
         let (now, clock) = (Instant::now(), Timestamp::UNIX_EPOCH);
         Self {
-            window: Window::new(order, cursor, rows, now, clock),
+            window: Window::new(order.into(), cursor, rows, now, clock),
             now,
             clock,
         }
     }
 
-    fn pass(&mut self, seconds: u64) {
+    pub(super) fn pass(&mut self, seconds: u64) {
         self.now += Duration::from_secs(seconds);
         self.clock = self
             .clock
@@ -69,32 +75,45 @@ impl Bench {
             .unwrap();
     }
 
-    fn next(&mut self) -> Option<i64> {
+    pub(super) fn next(&mut self) -> Option<i64> {
         self.take().map(|job| job.sequence_id)
     }
 
-    fn take(&mut self) -> Option<Job> {
+    pub(super) fn take(&mut self) -> Option<Job> {
         self.window.next(self.now, usize::MAX)
     }
 
-    fn end(&mut self, lane: &str, fate: Fate) {
+    pub(super) fn end(&mut self, lane: &str, fate: Fate) {
         self.window
             .finished(&LaneKey::from(lane), fate, self.now, self.clock);
     }
 
-    fn settle(&mut self, lane: &str) {
+    pub(super) fn settle(&mut self, lane: &str) {
         self.end(lane, Fate::Decided(Step::Settle, String::new()));
     }
 
-    fn retry(&mut self, lane: &str, seconds: u64) {
-        let step = Step::Retry {
-            after: Duration::from_secs(seconds),
+    pub(super) fn retry(&mut self, lane: &str, seconds: u64) {
+        self.end(lane, again(seconds));
+    }
+
+    /// Takes up to `max` events together, which wait for others for so many seconds.
+    pub(super) fn gather(&mut self, max: usize, seconds: u64, limit: usize) -> Option<Vec<Job>> {
+        let batching = Batching {
+            max_events: NonZeroUsize::new(max).unwrap(),
+            max_wait: Duration::from_secs(seconds),
         };
-        self.end(lane, Fate::Decided(step, "500".into()));
+        self.window.gather(self.now, limit, &batching)
+    }
+
+    /// Those that went together have their fates, by their places.
+    pub(super) fn end_all(&mut self, jobs: Vec<Job>, fate: impl Fn(usize) -> Fate) {
+        let fates = (0..).zip(jobs).map(|(place, job)| (job.lane, fate(place)));
+        self.window
+            .finished_together(fates.collect(), self.now, self.clock);
     }
 
     /// The flush as text: cursor, deleted rows, kept rows.
-    fn flush(&mut self) -> String {
+    pub(super) fn flush(&mut self) -> String {
         let mut settlement = self.window.settlement();
         settlement.done.sort_unstable();
         settlement.kept.sort_by_key(|row| row.sequence_id);
@@ -399,6 +418,12 @@ enum Turn {
     Retry(u64),
     Dead,
     NotCounted,
+    /// Take several together.
+    Gather(usize),
+    /// They were refused together, and go alone.
+    Apart,
+    /// Of several, so many were not wanted any more and the others failed.
+    Partly(usize),
     Pass,
     Relieve,
     Restart,
@@ -412,6 +437,9 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
         2 => prop_oneof![Just(1), Just(60)].prop_map(Turn::Retry),
         1 => Just(Turn::Dead),
         1 => Just(Turn::NotCounted),
+        4 => (2..6usize).prop_map(Turn::Gather),
+        1 => Just(Turn::Apart),
+        1 => (0..4usize).prop_map(Turn::Partly),
         2 => Just(Turn::Pass),
         1 => Just(Turn::Relieve),
         1 => Just(Turn::Restart),
@@ -428,7 +456,7 @@ proptest! {
         let _in_runtime = runtime.enter();
         let mut bench = Bench::new(Order::Resource);
         let mut log: Vec<(i64, String, bool)> = Vec::new();
-        let mut flying: VecDeque<Job> = VecDeque::new();
+        let mut flying: VecDeque<Vec<Job>> = VecDeque::new();
         let mut settled: BTreeSet<i64> = BTreeSet::new();
         // The tables, as flushes leave them.
         let mut cursor = 0;
@@ -452,21 +480,37 @@ proptest! {
                         bench.window.offer(event(id, &resource.to_string()), &choice(wanted));
                     }
                 }
-                Turn::Take => flying.extend(bench.window.next(bench.now, 3)),
-                Turn::Settle => if let Some(job) = flying.pop_front() {
-                    let (_, resource, _) = &log[usize::try_from(job.sequence_id).unwrap() - 1];
-                    for (id, other, wanted) in &log[..usize::try_from(job.sequence_id).unwrap() - 1] {
-                        prop_assert!(other != resource || !wanted || settled.contains(id), "{id} was overtaken by {}", job.sequence_id);
+                Turn::Take => flying.extend(bench.window.next(bench.now, 3).map(|job| vec![job])),
+                Turn::Gather(max) => {
+                    let jobs = bench.gather(max, 0, 3);
+                    if let Some(jobs) = &jobs {
+                        prop_assert!(jobs.len() <= max);
+                        prop_assert!(jobs.is_sorted_by_key(|job| job.sequence_id));
+                        prop_assert!(jobs.len() == 1 || jobs.iter().all(|job| job.attempt == 1));
                     }
-                    settled.insert(job.sequence_id);
-                    bench.settle(&job.lane);
+                    flying.extend(jobs);
+                }
+                Turn::Settle => if let Some(jobs) = flying.pop_front() {
+                    for job in &jobs {
+                        let (_, resource, _) = &log[usize::try_from(job.sequence_id).unwrap() - 1];
+                        for (id, other, wanted) in &log[..usize::try_from(job.sequence_id).unwrap() - 1] {
+                            prop_assert!(other != resource || !wanted || settled.contains(id), "{id} was overtaken by {}", job.sequence_id);
+                        }
+                        settled.insert(job.sequence_id);
+                    }
+                    bench.end_all(jobs, |_| Fate::Decided(Step::Settle, String::new()));
                 },
-                Turn::Dead => if let Some(job) = flying.pop_front() {
-                    settled.insert(job.sequence_id);
-                    bench.end(&job.lane, Fate::Decided(Step::Dead { reason: "no".into() }, String::new()));
+                Turn::Dead => if let Some(jobs) = flying.pop_front() {
+                    settled.extend(jobs.iter().map(|job| job.sequence_id));
+                    bench.end_all(jobs, |_| Fate::Decided(Step::Dead { reason: "no".into() }, String::new()));
                 },
-                Turn::Retry(after) => if let Some(job) = flying.pop_front() { bench.retry(&job.lane, after) },
-                Turn::NotCounted => if let Some(job) = flying.pop_front() { bench.end(&job.lane, Fate::NotCounted) },
+                Turn::Partly(done) => if let Some(jobs) = flying.pop_front() {
+                    settled.extend(jobs.iter().take(done).map(|job| job.sequence_id));
+                    bench.end_all(jobs, |place| if place < done { Fate::Decided(Step::Settle, String::new()) } else { again(1) });
+                },
+                Turn::Retry(after) => if let Some(jobs) = flying.pop_front() { bench.end_all(jobs, |_| again(after)) },
+                Turn::NotCounted => if let Some(jobs) = flying.pop_front() { bench.end_all(jobs, |_| Fate::NotCounted) },
+                Turn::Apart => if let Some(jobs) = flying.pop_front() { bench.end_all(jobs, |_| Fate::Apart) },
                 Turn::Pass => {
                     bench.pass(30);
                     flush(&mut bench, &mut cursor, &mut rows);

@@ -18,6 +18,7 @@ pub mod keys;
 mod link;
 pub mod migrate;
 mod note;
+pub mod ordering;
 pub mod read;
 pub mod retention;
 mod published;

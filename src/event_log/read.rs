@@ -108,6 +108,18 @@ pub async fn by_sequence_id(client: &Client, id: i64) -> Result<Option<Event>> {
     Ok(read(client, &sql, &[&id], usize::MAX).await?.pop())
 }
 
+/// The events with these sequence ids, in ascending order; no more once there are so many bytes of
+/// them, but one in any case.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn by_sequence_ids(client: &Client, ids: &[i64], bytes: usize) -> Result<Vec<Event>> {
+    let sql = format!(
+        "select {COLUMNS} from rowhook.events where sequence_id = any ($1) order by sequence_id"
+    );
+    read(client, &sql, &[&ids], bytes).await
+}
+
 async fn read(
     client: &Client,
     sql: &str,

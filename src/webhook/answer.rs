@@ -61,6 +61,20 @@ impl Outcome {
         !matches!(self, Self::NotRendered { .. })
     }
 
+    /// How long the receiver wants no request at all: 429 (RFC 6585) and 503 (RFC 9110, section
+    /// 15.6.4) speak of the receiver and not of what was sent to it.
+    #[must_use]
+    pub fn asks_for_rest(&self) -> Option<Duration> {
+        match self {
+            Self::Refused {
+                status: 429 | 503,
+                retry_after,
+                ..
+            } => *retry_after,
+            _ => None,
+        }
+    }
+
     /// Whether another event could have fared better: not if there was nobody to send it to.
     #[must_use]
     pub fn is_of_the_event(&self) -> bool {
@@ -217,6 +231,21 @@ mod tests {
             let outcome = Outcome::Unreachable { cause, detail };
             assert_eq!(verdict(&outcome), Verdict::Retry { retry_after: None });
         }
+    }
+
+    #[test]
+    fn only_a_receiver_that_is_too_busy_asks_for_a_rest() {
+        let wait = Some(Duration::from_secs(9));
+        for (status, rest) in [
+            (429, wait),
+            (503, wait),
+            (500, None),
+            (408, None),
+            (301, None),
+        ] {
+            assert_eq!(refused(status, wait).asks_for_rest(), rest, "{status}");
+        }
+        assert_eq!(refused(429, None).asks_for_rest(), None);
     }
 
     #[test]

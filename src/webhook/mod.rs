@@ -7,6 +7,7 @@
 mod endpoint;
 pub mod guard;
 mod delivery;
+mod batch;
 mod json;
 mod payload;
 mod render;
@@ -16,11 +17,14 @@ mod url_tokens;
 mod excerpt;
 mod retry_after;
 mod answer;
+mod statuses;
 
 pub use answer::{Cause, Outcome, Verdict, verdict};
+pub use batch::Batch;
 pub use delivery::{Delivery, delivery_id};
 pub use endpoint::{Endpoint, Format};
 pub use payload::Payload;
 pub use render::{Body, Renderer};
 pub use send::{ClientTls, Sender, Unresolved, addresses, is_own_header};
+pub use statuses::{StatusAction, Statuses};
 pub use url_tokens::without_tokens;

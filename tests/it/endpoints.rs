@@ -137,7 +137,7 @@ async fn events_that_a_receiver_cannot_digest_do_not_make_it_look_down() {
 async fn a_slow_retry_is_parked_and_survives_kill_9() {
     let receiver = Receiver::start().await;
     receiver.on_request(|request| match (request.sequence_id, request.attempt) {
-        (1, 1) => Reply::with_header(503, "Retry-After", "6"),
+        (1, 1) => Reply::with_header(500, "Retry-After", "6"),
         _ => Reply::Status(200),
     });
     let mut served = Served::to(&receiver, Table::new()).await;

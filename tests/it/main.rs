@@ -46,6 +46,7 @@ mod choosing;
 mod endpoints;
 mod bad_days;
 mod seeing;
+mod lanes;
 mod restarts;
 mod secrets;
 mod verifiers;

@@ -73,7 +73,7 @@ async fn a_stop_waits_for_the_request_in_flight_and_does_not_repeat_it() {
 async fn a_stop_repeats_nothing_that_was_delivered_behind_one_that_waits() {
     let receiver = Receiver::start().await;
     receiver.on_request(|request| match (request.sequence_id, request.attempt) {
-        (1, 1) => Reply::with_header(503, "Retry-After", "3"),
+        (1, 1) => Reply::with_header(500, "Retry-After", "3"),
         _ => Reply::Status(200),
     });
     let mut served = Served::to(&receiver, Table::new()).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::together::Together;
 use super::witness::Witness;
 use super::{LOG_PAUSE, State};
 use crate::dispatch::retry::{Step, next_step};
@@ -14,17 +15,26 @@ use crate::event::Event;
 use crate::event_log::{Link, deliveries, read};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::age;
-use crate::webhook::{Delivery, Outcome, Renderer, Sender, Verdict, delivery_id, verdict};
+use crate::webhook::{Delivery, Outcome, Renderer, Sender, Verdict, delivery_id};
 
 /// An attempt that ended.
-pub(super) struct Attempt {
-    job: Job,
-    /// What came of it. `Err`: the log could not be asked, and nothing was sent.
-    tried: Result<Tried>,
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the large one is the ordinary one: a box would cost each attempt an allocation"
+)]
+pub(super) enum Attempt {
+    /// Of one event.
+    One {
+        job: Job,
+        /// What came of it. `Err`: the log could not be asked, and nothing was sent.
+        tried: Result<Tried>,
+    },
+    /// Of several events together.
+    Together(Together),
 }
 
 /// What came of an attempt.
-enum Tried {
+pub(super) enum Tried {
     /// It was made.
     Made {
         outcome: Outcome,
@@ -35,6 +45,13 @@ enum Tried {
     Gone,
     /// The event is not wanted any more.
     Unwanted,
+}
+
+impl Tried {
+    /// Whether a request was made.
+    fn was_sent(&self) -> bool {
+        matches!(self, Self::Made { outcome, .. } if outcome.is_of_the_endpoint())
+    }
 }
 
 /// What the attempts of a subscription share.
@@ -53,11 +70,22 @@ impl State {
         }
         let concurrency = self.runner.subscription.concurrency.get();
         let limit = self.breaker.limit(now, concurrency);
-        while let Some(job) = self.window.next(now, limit) {
+        while self.may_send(now)
+            && let Some(mut jobs) = self.next_jobs(now, limit)
+        {
+            self.spend(now);
             let desk = Arc::clone(&self.desk);
             self.jobs.spawn(async move {
-                let tried = desk.attempt(&job).await;
-                Attempt { job, tried }
+                match jobs.pop() {
+                    Some(job) if jobs.is_empty() => {
+                        let tried = desk.attempt(&job).await;
+                        Attempt::One { job, tried }
+                    }
+                    last => {
+                        jobs.extend(last);
+                        Attempt::Together(desk.attempt_together(jobs).await)
+                    }
+                }
             });
         }
     }
@@ -66,8 +94,15 @@ impl State {
         &mut self,
         ended: Result<Attempt, tokio::task::JoinError>,
     ) -> Result<()> {
-        let Attempt { job, tried } = ended
+        let ended = ended
             .map_err(|error| Fault::permanent("a delivery ended in the middle").because(error))?;
+        let (job, tried) = match ended {
+            Attempt::One { job, tried } => (job, tried),
+            Attempt::Together(together) => return self.take_together(together).await,
+        };
+        if !tried.as_ref().is_ok_and(Tried::was_sent) {
+            self.refund();
+        }
         let (now, clock) = (Instant::now(), Timestamp::now());
         let (outcome, created_at) = match tried {
             Ok(Tried::Made {
@@ -97,7 +132,7 @@ impl State {
                 return self.survive(fault);
             }
         };
-        let verdict = verdict(&outcome);
+        let verdict = self.runner.subscription.retry.statuses.verdict(&outcome);
         let mut fate = self.decide(&job, &outcome, &verdict, now);
         self.count(&fate, created_at);
         if let Fate::Decided(Step::Pause { reason }, _) = &fate
@@ -111,27 +146,7 @@ impl State {
 
     /// What follows: the breaker first, because an endpoint that is down says nothing of the event.
     fn decide(&mut self, job: &Job, outcome: &Outcome, verdict: &Verdict, now: Instant) -> Fate {
-        let was_open = self.breaker.is_open();
-        let counts = match verdict {
-            _ if !outcome.is_of_the_endpoint() => true,
-            Verdict::Retry { retry_after } => {
-                let event = outcome.is_of_the_event().then_some(job.sequence_id);
-                let counts = self.breaker.failure(event, now, rand::random());
-                if let Some(after) = retry_after {
-                    self.breaker.rest_until(now + *after);
-                }
-                counts
-            }
-            Verdict::Settled | Verdict::Dead { .. } => {
-                self.breaker
-                    .success(self.runner.subscription.concurrency.get());
-                true
-            }
-            Verdict::PauseSubscription { .. } => true,
-        };
-        self.tell_breaker(was_open, outcome);
-        self.note_breaker(outcome);
-        if !counts {
+        if !self.consult_breaker(job.sequence_id, outcome, verdict, now) {
             return Fate::NotCounted;
         }
         let step = next_step(
@@ -143,9 +158,44 @@ impl State {
         Fate::Decided(step, outcome.to_string())
     }
 
+    /// Tells the breaker of an attempt; says whether it counts.
+    pub(super) fn consult_breaker(
+        &mut self,
+        sequence_id: i64,
+        outcome: &Outcome,
+        verdict: &Verdict,
+        now: Instant,
+    ) -> bool {
+        let was_open = self.breaker.is_open();
+        let counts = match (verdict, outcome.asks_for_rest()) {
+            _ if !outcome.is_of_the_endpoint() => true,
+            (Verdict::Retry { .. }, Some(wait)) => self.breaker.rest(now, wait, rand::random()),
+            (Verdict::Retry { retry_after }, None) => {
+                let event = outcome.is_of_the_event().then_some(sequence_id);
+                let counts = self.breaker.failure(event, now, rand::random());
+                if let Some(after) = retry_after {
+                    self.breaker.rest_until(now, *after);
+                }
+                counts
+            }
+            (Verdict::Settled | Verdict::Dead { .. }, _) => {
+                let concurrency = self.runner.subscription.concurrency.get();
+                self.breaker.success(now, concurrency);
+                true
+            }
+            (Verdict::PauseSubscription { .. }, _) => true,
+        };
+        self.tell_breaker(was_open, outcome);
+        self.note_breaker(outcome);
+        counts
+    }
+
     fn tell_breaker(&self, was_open: bool, outcome: &Outcome) {
         let webhook = &self.runner.subscription.name;
         match (was_open, self.breaker.is_open()) {
+            (false, true) if outcome.asks_for_rest().is_some() => {
+                tracing::warn!(%webhook, last = %outcome, rest = ?outcome.asks_for_rest().unwrap_or_default(), "the endpoint asks for a rest: events wait in the log until it is over");
+            }
             (false, true) => {
                 tracing::warn!(%webhook, last = %outcome, "the endpoint counts as down: events wait in the log, one probe at a time goes out");
             }
@@ -154,7 +204,7 @@ impl State {
         }
     }
 
-    fn count(&self, fate: &Fate, created_at: i64) {
+    pub(super) fn count(&self, fate: &Fate, created_at: i64) {
         let outcome = match fate {
             Fate::Decided(Step::Settle, _) => {
                 let latency = age(created_at).as_secs_f64();
@@ -171,7 +221,7 @@ impl State {
                 "dead"
             }
             Fate::Decided(Step::Pause { .. }, _) => "paused",
-            Fate::NotCounted | Fate::Postponed(_) => "held",
+            Fate::NotCounted | Fate::Apart | Fate::Postponed(_) => "held",
         };
         self.runner
             .metrics
@@ -179,7 +229,7 @@ impl State {
     }
 
     /// `false` if it could not be noted: the next attempt has to ask again.
-    async fn pause(&mut self, reason: &str) -> Result<bool> {
+    pub(super) async fn pause(&mut self, reason: &str) -> Result<bool> {
         let name = &self.runner.subscription.name;
         tracing::error!(webhook = %name, %reason, "the webhook is paused; `rowhook webhooks resume` goes on");
         let paused = async {
@@ -231,6 +281,11 @@ impl Desk {
             attempt: job.attempt,
         };
         let began = std::time::Instant::now();
+        if self.subscription.batch.is_some() {
+            let outcome = self.send_together(&[(event, delivery)]).await;
+            self.remember(event, job, &outcome, began);
+            return Ok(made(outcome));
+        }
         let outcome = match self.renderer.render(event, &delivery) {
             Ok(body) => self.sender.send(event, &delivery, body).await,
             Err(reason) => Outcome::NotRendered { reason },

@@ -78,10 +78,11 @@ impl Window {
         if lane.items.is_empty() {
             self.ready.push_back(key.clone());
         }
-        let sent = usize::from(lane.progress == Progress::InFlight);
+        let sent = lane.in_flight();
         let later = |item: &Item| item.sequence_id > row.sequence_id;
         let place = lane.items.iter().position(later);
         let place = place.unwrap_or(lane.items.len()).max(sent);
+        lane.mixed |= lane.items.range(..place).any(|item| !item.has_row);
         lane.items.insert(
             place,
             Item {
@@ -90,6 +91,7 @@ impl Window {
                 attempts: 0,
                 event: None,
                 doubtful: true,
+                alone: false,
                 has_row: true,
             },
         );
@@ -126,7 +128,7 @@ impl Window {
         let Some(lane) = self.lanes.get_mut(key) else {
             return false;
         };
-        if place == 0 && lane.progress == Progress::InFlight {
+        if place < lane.in_flight() {
             return false;
         }
         let Some(item) = lane.items.remove(place) else {

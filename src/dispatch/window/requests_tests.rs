@@ -52,7 +52,7 @@ impl Bench {
     fn new(order: Order) -> Self {
         let (now, clock) = (Instant::now(), Timestamp::UNIX_EPOCH);
         Self {
-            window: Window::new(order, 0, Vec::new(), now, clock),
+            window: Window::new(order.into(), 0, Vec::new(), now, clock),
             order,
             now,
             clock,
@@ -76,7 +76,7 @@ impl Bench {
             })
             .filter(|row| !row.dead || row.sequence_id > self.cursor)
             .collect();
-        self.window = Window::new(self.order, self.cursor, known, self.now, self.clock);
+        self.window = Window::new(self.order.into(), self.cursor, known, self.now, self.clock);
         for (id, resource) in log.iter().filter(|(id, _)| *id > self.cursor) {
             self.window.offer(event(*id, resource), &Choice::Wanted);
         }

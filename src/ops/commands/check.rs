@@ -2,6 +2,7 @@
 
 mod columns;
 mod endpoints;
+mod lanes;
 mod log;
 mod source;
 

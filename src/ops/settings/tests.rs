@@ -2,6 +2,7 @@
 
 mod formats;
 mod attempts;
+mod lanes;
 mod refused_by_meaning;
 mod refused_by_schema;
 mod trust;

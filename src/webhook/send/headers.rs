@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::webhook::sign::{SigningKey, signature_header};
-use crate::webhook::{Body, Delivery, Endpoint};
+use crate::webhook::{Batch, Body, Delivery, Endpoint};
 
 /// Headers that rowhook sets itself: `webhook-*` as the Standard Webhooks specification has them,
 /// `x-rowhook-*` for receivers that route before they parse.
@@ -74,18 +74,32 @@ impl Headers {
         body: &Body,
     ) -> HeaderMap {
         let event_id = event.event_id.to_string();
+        let mut headers = self.signed(&event_id, delivery, now, body);
+        put(&mut headers, "x-rowhook-event", &encoded(&event.event_type));
+        put(&mut headers, "x-rowhook-event-id", &event_id);
+        headers
+    }
+
+    /// The headers of one attempt of several events.
+    pub(super) fn of_batch(&self, batch: &Batch, now: Timestamp, body: &Body) -> HeaderMap {
+        let mut headers = self.signed(&batch.id.to_string(), &batch.delivery, now, body);
+        put(&mut headers, "x-rowhook-event", "batch");
+        put(&mut headers, "x-rowhook-events", &batch.events.to_string());
+        headers
+    }
+
+    /// The headers that every attempt has.
+    fn signed(&self, id: &str, delivery: &Delivery, now: Timestamp, body: &Body) -> HeaderMap {
         // A clock before 1970 signs for 1970: the receiver refuses it, and says so.
         let timestamp = u64::try_from(now.as_second()).unwrap_or(0);
         let mut headers = self.fixed.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
-        put(&mut headers, "webhook-id", &event_id);
+        put(&mut headers, "webhook-id", id);
         put(&mut headers, "webhook-timestamp", &timestamp.to_string());
         if !self.keys.is_empty() {
-            let signature = signature_header(&self.keys, &event_id, timestamp, &body.bytes);
+            let signature = signature_header(&self.keys, id, timestamp, &body.bytes);
             put(&mut headers, "webhook-signature", &signature);
         }
-        put(&mut headers, "x-rowhook-event", &encoded(&event.event_type));
-        put(&mut headers, "x-rowhook-event-id", &event_id);
         put(&mut headers, "x-rowhook-delivery", &delivery.id.to_string());
         put(
             &mut headers,

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reqwest::dns::Resolve;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::timeout;
 
@@ -28,7 +28,7 @@ pub use self::resolve::{Unresolved, addresses};
 pub use self::tls::ClientTls;
 use super::excerpt::Excerpts;
 use super::guard::Denied;
-use super::{Body, Cause, Delivery, Endpoint, Outcome, retry_after};
+use super::{Batch, Body, Cause, Delivery, Endpoint, Outcome, retry_after};
 use crate::event::Event;
 use crate::fault::Fault;
 
@@ -94,6 +94,17 @@ impl Sender {
     /// The status decides as soon as the answer's head has come: a 2xx whose body breaks off, drips
     /// or never ends is still delivered.
     pub async fn send(&self, event: &Event, delivery: &Delivery, body: Body) -> Outcome {
+        let headers = self.headers.of(event, delivery, Timestamp::now(), &body);
+        self.post(headers, body).await
+    }
+
+    /// Makes one attempt of several events, as [`Sender::send`] does of one.
+    pub async fn send_batch(&self, batch: &Batch, body: Body) -> Outcome {
+        let headers = self.headers.of_batch(batch, Timestamp::now(), &body);
+        self.post(headers, body).await
+    }
+
+    async fn post(&self, headers: HeaderMap, body: Body) -> Outcome {
         if let Some(denied) = &self.denied {
             return failure::denied(denied);
         }
@@ -101,7 +112,7 @@ impl Sender {
         let request = self
             .client
             .post(self.url.clone())
-            .headers(self.headers.of(event, delivery, Timestamp::now(), &body))
+            .headers(headers)
             .body(body.bytes)
             .send();
         match timeout(self.timeout, request).await {

@@ -3,6 +3,7 @@
 //! The doc comments of the fields are the descriptions in the JSON Schema, so they speak to the
 //! writer of the file. Durations and sizes stay text here; [`super::meaning`] reads them.
 
+mod lanes;
 mod network;
 mod secret_ref;
 mod source;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use lanes::{Batch, StatusAction};
 pub(crate) use network::{Network, WebhookTls};
 pub(crate) use secret_ref::{Connection, Place, SecretRef};
 pub(crate) use source::{Failover, ReplicaIdentity, Source, Tls, TlsMode};

@@ -6,6 +6,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::lanes::{Batch, StatusAction};
 use super::{SecretRef, WebhookTls};
 use crate::webhook;
 
@@ -47,10 +48,20 @@ pub(crate) struct Webhook {
     /// What must arrive in order.
     #[serde(default)]
     pub(crate) order: Order,
+    /// Orders by this column instead of by the row, over all tables that have it: events with the
+    /// same value wait for each other. With order = "resource" only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) order_by: Option<String>,
     /// How many requests may be in flight at once.
     #[serde(default = "concurrency")]
     #[schemars(range(min = 1, max = 1024))]
     pub(crate) concurrency: NonZeroU16,
+    /// How many requests may go out at the most, such as "200/s", "90/m", "1000/h"; retries count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<String>,
+    /// Several events in one request.
+    #[serde(default)]
+    pub(crate) batch: Batch,
     /// Bound on one whole request and its answer.
     #[serde(default = "timeout")]
     pub(crate) timeout: String,
@@ -144,6 +155,11 @@ pub(crate) struct Retry {
     pub(crate) multiplier: f64,
     /// The bound never exceeds this.
     pub(crate) max: String,
+    /// What an answer means, by its status ("404") or its class ("3xx", "4xx", "5xx"; of 408, 410,
+    /// 413, 425 and 429 only they themselves speak). Without an entry 410 pauses, 413 is dead, and
+    /// everything else but 2xx is tried again.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) statuses: BTreeMap<String, StatusAction>,
 }
 
 impl Default for Retry {
@@ -153,6 +169,7 @@ impl Default for Retry {
             initial: "1s".into(),
             multiplier: 3.0,
             max: "2h".into(),
+            statuses: BTreeMap::new(),
         }
     }
 }

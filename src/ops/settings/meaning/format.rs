@@ -9,6 +9,10 @@ impl Reader<'_> {
     /// it.
     pub(super) fn format(&mut self, at: &str, written: &Webhook) -> Format {
         let format = format(written);
+        if written.batch.max_events > 1 && !format.has_batches() {
+            let what = "goes with no batch: its headers tell of one event; choose \"cloudevents-batch\", or leave batch out";
+            self.problems.refuse(&format!("{at}format"), what);
+        }
         for name in written.headers.keys() {
             if format.is_own_header(&name.to_lowercase()) {
                 let what = "is an attribute of the CloudEvent, and rowhook's to set; remove it";

@@ -7,6 +7,7 @@ mod choosing;
 mod connection;
 mod format;
 mod network;
+mod lanes;
 mod place;
 mod source;
 mod units;

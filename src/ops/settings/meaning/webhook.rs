@@ -7,6 +7,7 @@ use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
 use super::Reader;
+use super::lanes::{order_by, rate};
 use super::units::duration;
 use crate::dispatch::pattern::Patterns;
 use crate::dispatch::retry::RetryPolicy;
@@ -39,6 +40,12 @@ impl Reader<'_> {
         let name = self.problems.take(&at("name"), name(&written.name));
         let events = self.problems.take(&at("events"), events(&written.events));
         let conditions = self.conditions(&at(""), written);
+        let order_by = order_by(written.order, written.order_by.as_deref());
+        let order_by = self.problems.take(&at("order_by"), order_by);
+        let rate = self
+            .problems
+            .take(&at("rate"), rate(written.rate.as_deref()));
+        let batch = self.batch(&at("batch"), &written.batch);
         let retry = self.retry(&at("retry"), &written.retry);
         let endpoint = self.endpoint(&at(""), written);
         Some(Subscription {
@@ -50,7 +57,10 @@ impl Reader<'_> {
                 file::Order::None => Order::None,
                 file::Order::Strict => Order::Strict,
             },
+            order_by: order_by?,
             concurrency: NonZeroUsize::from(written.concurrency),
+            rate: rate?,
+            batch: batch?,
             retry: retry?,
             keeps: match written.attempts {
                 file::Attempts::All => Keeps::All,
@@ -103,11 +113,13 @@ impl Reader<'_> {
             self.problems
                 .refuse(&format!("{at}.multiplier"), "must be a finite number");
         }
+        let statuses = self.statuses(&format!("{at}.statuses"), &written.statuses);
         Some(RetryPolicy {
             attempts: written.attempts,
             initial,
             multiplier: written.multiplier,
             max,
+            statuses,
         })
     }
 

@@ -69,3 +69,14 @@ fn a_header_that_contradicts_the_format_is_refused() {
         );
     }
 }
+
+#[test]
+fn a_batch_is_refused_where_headers_tell_of_one_event() {
+    let with = |format: &str| webhook(&format!("format = \"{format}\"\nbatch.max_events = 10"));
+    let cause = cause(&with("cloudevents-binary"));
+    assert!(
+        cause.contains("webhook[0].format: goes with no batch"),
+        "{cause}"
+    );
+    Written::new(&with("cloudevents")).load(&[]).unwrap();
+}

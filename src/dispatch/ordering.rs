@@ -1,0 +1,93 @@
+//! By what a subscription's events are put into lanes. Pure.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::Order;
+use super::lane::{LaneKey, lane_key};
+use crate::event::{Event, Fields};
+
+/// A lane's key is kept in memory and in rows: a value that is longer stands there as its digest.
+const LONGEST_VALUE: usize = 200;
+
+/// The column of `order_by`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderBy {
+    column: String,
+    /// The column as a member's key is written.
+    json: String,
+}
+
+impl OrderBy {
+    /// By this column.
+    #[must_use]
+    pub fn new(column: &str) -> Self {
+        Self {
+            column: column.to_owned(),
+            json: serde_json::Value::from(column).to_string(),
+        }
+    }
+
+    /// The column.
+    #[must_use]
+    pub fn column(&self) -> &str {
+        &self.column
+    }
+
+    /// The lane of the column's value; `None` if the event does not know it or it is null. The key is
+    /// the text of the value alone, so that tables that keep it as a number and as text meet.
+    fn lane(&self, event: &Event) -> Option<LaneKey> {
+        let fields = Fields::read(event.record.as_deref()?)?;
+        let value = fields.get(&self.json)?.value;
+        if value == "null" {
+            return None;
+        }
+        let text: Option<String> = value
+            .starts_with('"')
+            .then(|| serde_json::from_str(value).ok())
+            .flatten();
+        let text = text.as_deref().unwrap_or(value);
+        let column = &self.column;
+        Some(LaneKey::from(if text.len() <= LONGEST_VALUE {
+            format!("{column}={text}")
+        } else {
+            format!("{column}#{}", STANDARD.encode(Sha256::digest(text)))
+        }))
+    }
+}
+
+/// What decides about an event's lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ordering {
+    pub(super) order: Order,
+    pub(super) by: Option<OrderBy>,
+}
+
+impl Ordering {
+    /// The lane of an event.
+    pub(super) fn lane(&self, event: &Event) -> LaneKey {
+        let by = self.by.as_ref().and_then(|by| by.lane(event));
+        by.unwrap_or_else(|| lane_key(self.order, event))
+    }
+}
+
+impl From<Order> for Ordering {
+    fn from(order: Order) -> Self {
+        Self { order, by: None }
+    }
+}
+
+impl fmt::Display for Ordering {
+    /// As it is noted in `rowhook.subscriptions`, to see a change of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.order, &self.by) {
+            (Order::Resource, None) => f.write_str("resource"),
+            (Order::Resource, Some(by)) => write!(f, "resource by {}", by.column),
+            (Order::None, _) => f.write_str("none"),
+            (Order::Strict, _) => f.write_str("strict"),
+        }
+    }
+}
