@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capture::backfill::{Backfiller, Handover};
 use crate::capture::{Capturer, Standing};
-use crate::dispatch::{Runner, switchboard};
+use crate::dispatch::{Runner, Subscription, switchboard};
 use crate::event_log::{Link, Note, Tail, WAITING_NOTES};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Health;
@@ -216,10 +216,27 @@ struct Dispatch {
 
 /// A runner at work.
 struct Running {
+    /// What it serves.
+    subscription: Arc<Subscription>,
     /// Asks it to stop.
     stop: CancellationToken,
     /// Says that it has.
     ended: CancellationToken,
+}
+
+impl Running {
+    /// Whether it goes on as it is: nothing of its subscription has changed.
+    fn serves(&self, subscription: &Subscription) -> bool {
+        !self.stop.is_cancelled() && *self.subscription == *subscription
+    }
+}
+
+/// What new settings changed: names of webhooks.
+#[derive(Debug, Default)]
+struct Change {
+    added: Vec<String>,
+    changed: Vec<String>,
+    removed: Vec<String>,
 }
 
 /// A runner that ended.
@@ -242,9 +259,18 @@ async fn dispatch(mut dispatch: Dispatch, stop: CancellationToken) -> Result<()>
         Arc::clone(&dispatch.shared.metrics),
         stop.clone(),
     ));
+    let mut is_reload = false;
     loop {
         let settings = Arc::clone(&dispatch.settings.borrow_and_update());
-        dispatch.start(&settings, epoch, &seen, &stop);
+        let change = dispatch.start(&settings, epoch, &seen, &stop);
+        if std::mem::replace(&mut is_reload, true) {
+            let Change {
+                added,
+                changed,
+                removed,
+            } = change;
+            tracing::info!(?added, ?changed, ?removed, "webhooks reloaded");
+        }
         let outcome = tokio::select! {
             ended = first_runner_end(&mut dispatch.tasks) => ended,
             _ = switchboard.join_next() => match stop.is_cancelled() {
@@ -258,7 +284,6 @@ async fn dispatch(mut dispatch: Dispatch, stop: CancellationToken) -> Result<()>
             dispatch.end().await;
             return outcome;
         }
-        tracing::info!("webhooks reloaded");
     }
 }
 
@@ -276,23 +301,38 @@ async fn claimed(mut standing: watch::Receiver<Standing>, stop: &CancellationTok
 }
 
 impl Dispatch {
-    /// Starts a runner for each webhook, and ends those of the settings before. Each one waits for
-    /// its own predecessor alone: a slow receiver does not hold up the others.
+    /// Starts a runner for each webhook that is new or has changed, and ends those of the settings
+    /// before. Each one waits for its own predecessor alone: a slow receiver does not hold up the
+    /// others, and a webhook that is as it was goes on undisturbed.
     fn start(
         &mut self,
         settings: &Settings,
         epoch: i64,
         states: &watch::Receiver<switchboard::States>,
         stop: &CancellationToken,
-    ) {
+    ) -> Change {
+        let mut change = Change::default();
         let source: Arc<str> = Arc::from(settings.source.target.database.as_str());
         let mut before = std::mem::take(&mut self.running);
-        for running in before.values() {
-            running.stop.cancel();
-        }
         for subscription in &settings.webhooks {
+            let name = subscription.name.clone();
+            let predecessor = match before.remove(&name) {
+                Some(running) if running.serves(subscription) => {
+                    self.running.insert(name, running);
+                    continue;
+                }
+                predecessor => predecessor,
+            };
+            match &predecessor {
+                Some(running) if !running.stop.is_cancelled() => {
+                    running.stop.cancel();
+                    change.changed.push(name);
+                }
+                _ => change.added.push(name),
+            }
+            let subscription = Arc::new(subscription.clone());
             let runner = Runner {
-                subscription: Arc::new(subscription.clone()),
+                subscription: Arc::clone(&subscription),
                 source: Arc::clone(&source),
                 tail: Arc::clone(&self.shared.tail),
                 link: self.shared.link.clone(),
@@ -301,11 +341,12 @@ impl Dispatch {
                 metrics: Arc::clone(&self.shared.metrics),
                 stage: self.shared.health.stage(&subscription.name),
             };
+            let name = subscription.name.clone();
             let running = Running {
+                subscription,
                 stop: stop.child_token(),
                 ended: CancellationToken::new(),
             };
-            let predecessor = before.remove(&subscription.name);
             let (stop, ended) = (running.stop.clone(), running.ended.clone().drop_guard());
             self.tasks.spawn(async move {
                 if let Some(predecessor) = predecessor {
@@ -318,11 +359,19 @@ impl Dispatch {
                     outcome,
                 }
             });
-            self.running.insert(subscription.name.clone(), running);
+            self.running.insert(name, running);
         }
+        for (name, running) in &before {
+            if !running.stop.is_cancelled() {
+                running.stop.cancel();
+                change.removed.push(name.clone());
+            }
+        }
+        change.removed.sort_unstable();
         // One that was removed and comes back has to wait for its end, too.
         before.retain(|_, running| !running.ended.is_cancelled());
         self.running.extend(before);
+        change
     }
 
     /// Ends all runners.

@@ -23,10 +23,11 @@ use super::window::Window;
 use super::{Start, Subscription};
 use crate::event::Event;
 use crate::event_log::deliveries::{self, Settlement};
-use crate::event_log::{Link, Tail};
+use crate::event_log::{Link, Tail, by_time};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Stage;
 use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel};
+use crate::wal::Connection;
 use crate::webhook::{Renderer, Sender};
 
 /// A flush follows the settling of this many events …
@@ -123,12 +124,13 @@ impl Runner {
     async fn load(&self) -> Result<(Window, Option<Timestamp>)> {
         let name = &self.subscription.name;
         let connection = self.link.connection().await?;
-        let start = match self.subscription.start {
-            Start::Now => *self.tail.head().borrow(),
-            Start::At(sequence_id) => sequence_id - 1,
-            Start::Beginning => deliveries::before_oldest(&connection).await?,
+        let row = match deliveries::look_up(&connection, name).await? {
+            Some(row) => row,
+            None => {
+                let start = self.start(&connection).await?;
+                deliveries::register(&connection, name, start).await?
+            }
         };
-        let row = deliveries::register(&connection, name, start).await?;
         let rows = deliveries::unfinished(&connection, name).await?;
         let window = Window::new(
             self.subscription.order,
@@ -138,6 +140,20 @@ impl Runner {
             Timestamp::now(),
         );
         Ok((window, row.paused.map(|_| row.since)))
+    }
+
+    /// Behind which event it starts when it is new.
+    async fn start(&self, connection: &Connection) -> Result<i64> {
+        let newest = *self.tail.head().borrow();
+        match self.subscription.start {
+            Start::Now => Ok(newest),
+            Start::At(sequence_id) => Ok(sequence_id - 1),
+            Start::Beginning => deliveries::before_oldest(connection).await,
+            Start::Since(time) => {
+                let oldest = deliveries::before_oldest(connection).await?;
+                by_time::before_first(connection, oldest, newest.max(oldest), time).await
+            }
+        }
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::num::NonZeroUsize;
 
+use jiff::Timestamp;
+
 use super::{pattern::Patterns, retry::RetryPolicy};
 use crate::webhook::Endpoint;
 
-/// A subscription as the settings mean it.
-#[derive(Debug, Clone)]
+/// A subscription as the settings mean it. Two that are equal are served alike: a reload leaves their
+/// runner alone.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Subscription {
     /// Unique name; the key of its row in `rowhook.subscriptions`.
     pub name: String,
@@ -44,4 +47,7 @@ pub enum Start {
     Now,
     /// With this sequence id.
     At(i64),
+    /// With the first event that was committed at this time or later; with the next one that is
+    /// logged, if there is none yet.
+    Since(Timestamp),
 }

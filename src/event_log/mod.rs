@@ -5,6 +5,7 @@
 
 pub mod backfills;
 mod batch;
+pub mod by_time;
 mod checkpoint;
 mod copy;
 pub mod encoding;

@@ -7,7 +7,7 @@ use super::sign::SigningKey;
 use crate::secret::Secret;
 
 /// One receiver.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Endpoint {
     /// Name of the subscription, for messages and payloads.
     pub name: String,

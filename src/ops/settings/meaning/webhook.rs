@@ -39,6 +39,7 @@ impl Reader<'_> {
         let events = self.problems.take(&at("events"), events(&written.events));
         let retry = self.retry(&at("retry"), &written.retry);
         let endpoint = self.endpoint(&at(""), written);
+        let start = self.problems.take(&at("start"), start(&written.start));
         Some(Subscription {
             name: name?,
             events: events?,
@@ -49,11 +50,7 @@ impl Reader<'_> {
             },
             concurrency: NonZeroUsize::from(written.concurrency),
             retry: retry?,
-            start: match written.start {
-                file::Start::Word(StartWord::Now) => Start::Now,
-                file::Start::Word(StartWord::Beginning) => Start::Beginning,
-                file::Start::At(sequence_id) => Start::At(sequence_id),
-            },
+            start: start?,
             endpoint: endpoint?,
         })
     }
@@ -152,6 +149,18 @@ fn name(name: &str) -> Result<String, String> {
         return Ok(name.into());
     }
     Err(format!("{name:?} is not a name of a-z, 0-9, _ and -"))
+}
+
+fn start(written: &file::Start) -> Result<Start, String> {
+    Ok(match written {
+        file::Start::Word(StartWord::Now) => Start::Now,
+        file::Start::Word(StartWord::Beginning) => Start::Beginning,
+        file::Start::At(sequence_id) => Start::At(*sequence_id),
+        file::Start::Since(time) => Start::Since(
+            time.parse()
+                .map_err(|cause| format!("{time:?} is not a time: {cause}"))?,
+        ),
+    })
 }
 
 fn events(written: &[String]) -> Result<Patterns, String> {
