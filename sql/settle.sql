@@ -1,7 +1,8 @@
 -- One flush of a subscription: its cursor and its rows, at once or not at all. Nothing moves for a
 -- daemon whose epoch has passed.
 -- $1 subscription, $2 epoch, $3 cursor, $4 sequence ids of rows to delete,
--- $5.. columns of rows to keep: sequence id, event id, lane, state, attempts, due, reason.
+-- $5.. columns of rows to keep: sequence id, event id, lane, state, attempts, due, reason;
+-- $12 the replay whose cursor it is, if it is one, $13 how many events were delivered for it.
 with fence as (
   select from rowhook.checkpoint where epoch = $2
 ), moved as (
@@ -20,5 +21,8 @@ with fence as (
   on conflict (subscription, sequence_id) do update
      set state = excluded.state, attempts = excluded.attempts, due_at = excluded.due_at,
          reason = excluded.reason, updated_at = now()
+), counted as (
+  update rowhook.replays set delivered = delivered + $13, updated_at = now()
+   where replay_id = $12 and exists (select from moved)
 )
 select count(*) from moved

@@ -6,5 +6,6 @@ select s.name, s.state, s.reason, s.cursor,
        (array_agg(d.reason order by d.updated_at desc) filter (where d.reason is not null))[1]
   from rowhook.subscriptions s
   left join rowhook.deliveries d on d.subscription = s.name
+ where s.name not like '%/%' -- replays have a list of their own
  group by s.name, s.state, s.reason, s.cursor
  order by s.name

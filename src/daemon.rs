@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capture::backfill::{Backfiller, Handover};
 use crate::capture::{Capturer, Standing};
+use crate::dispatch::replays::{Replays, RunnerOf};
 use crate::dispatch::{Runner, Subscription, switchboard};
 use crate::event_log::{Link, Note, Tail, WAITING_NOTES};
 use crate::fault::{Fault, Kind, Result};
-use crate::ops::health::Health;
+use crate::ops::health::{Health, Stage};
 use crate::ops::metrics::Metrics;
 use crate::ops::pulse::Pulse;
 use crate::ops::settings::Settings;
@@ -152,6 +153,26 @@ impl Shared {
         }
     }
 
+    fn runner(
+        &self,
+        settings: &Settings,
+        subscription: &Arc<Subscription>,
+        epoch: i64,
+        states: &watch::Receiver<switchboard::States>,
+        stage: Stage,
+    ) -> Runner {
+        Runner {
+            subscription: Arc::clone(subscription),
+            source: Arc::from(settings.source.target.database.as_str()),
+            tail: Arc::clone(&self.tail),
+            link: self.link.clone(),
+            epoch,
+            states: states.clone(),
+            metrics: Arc::clone(&self.metrics),
+            stage,
+        }
+    }
+
     fn capturer(&self, settings: &Settings, notes: mpsc::Receiver<Note>) -> Capturer {
         Capturer {
             source: settings.source.clone(),
@@ -259,6 +280,8 @@ async fn dispatch(mut dispatch: Dispatch, stop: CancellationToken) -> Result<()>
         Arc::clone(&dispatch.shared.metrics),
         stop.clone(),
     ));
+    let mut replays = JoinSet::new();
+    replays.spawn(dispatch.replays(epoch, &seen).run(stop.clone()));
     let mut is_reload = false;
     loop {
         let settings = Arc::clone(&dispatch.settings.borrow_and_update());
@@ -277,13 +300,27 @@ async fn dispatch(mut dispatch: Dispatch, stop: CancellationToken) -> Result<()>
                 true => Ok(()),
                 false => Err(Fault::permanent("nobody looks at the webhooks' states any more")),
             },
+            ended = replays.join_next() => replays_ended(ended, &stop),
             changed = dispatch.settings.changed() => changed.map_err(|_| Fault::permanent("nobody holds the settings")),
             () = stop.cancelled() => Ok(()),
         };
         if outcome.is_err() || stop.is_cancelled() {
             dispatch.end().await;
+            while replays.join_next().await.is_some() {}
             return outcome;
         }
+    }
+}
+
+/// Without having been asked to, the end of the replays is a fault.
+fn replays_ended(
+    ended: Option<Result<Result<()>, tokio::task::JoinError>>,
+    stop: &CancellationToken,
+) -> Result<()> {
+    match ended {
+        Some(Ok(Err(fault))) => Err(fault),
+        _ if stop.is_cancelled() => Ok(()),
+        _ => Err(Fault::permanent("nobody looks at the replays any more")),
     }
 }
 
@@ -312,7 +349,6 @@ impl Dispatch {
         stop: &CancellationToken,
     ) -> Change {
         let mut change = Change::default();
-        let source: Arc<str> = Arc::from(settings.source.target.database.as_str());
         let mut before = std::mem::take(&mut self.running);
         for subscription in &settings.webhooks {
             let name = subscription.name.clone();
@@ -331,16 +367,10 @@ impl Dispatch {
                 _ => change.added.push(name),
             }
             let subscription = Arc::new(subscription.clone());
-            let runner = Runner {
-                subscription: Arc::clone(&subscription),
-                source: Arc::clone(&source),
-                tail: Arc::clone(&self.shared.tail),
-                link: self.shared.link.clone(),
-                epoch,
-                states: states.clone(),
-                metrics: Arc::clone(&self.shared.metrics),
-                stage: self.shared.health.stage(&subscription.name),
-            };
+            let stage = self.shared.health.stage(&subscription.name);
+            let runner = self
+                .shared
+                .runner(settings, &subscription, epoch, states, stage);
             let name = subscription.name.clone();
             let running = Running {
                 subscription,
@@ -372,6 +402,24 @@ impl Dispatch {
         before.retain(|_, running| !running.ended.is_cancelled());
         self.running.extend(before);
         change
+    }
+
+    /// What looks after the replays. Their stages are no matter of health: they wait for others.
+    fn replays(&self, epoch: i64, states: &watch::Receiver<switchboard::States>) -> Replays {
+        let (shared, seen) = (self.shared.clone(), states.clone());
+        let settings = self.settings.clone();
+        let runner_of: RunnerOf = Box::new(move |name| {
+            let now = Arc::clone(&settings.borrow());
+            let named = now.webhooks.iter().find(|webhook| webhook.name == name)?;
+            let subscription = Arc::new(named.clone());
+            Some(shared.runner(&now, &subscription, epoch, &seen, Stage::default()))
+        });
+        Replays::new(
+            self.shared.link.clone(),
+            Arc::clone(&self.shared.metrics),
+            states.clone(),
+            runner_of,
+        )
     }
 
     /// Ends all runners.

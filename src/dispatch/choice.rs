@@ -19,6 +19,8 @@ pub enum Choice {
 pub enum Rule {
     /// None of its patterns has the event's type.
     Events,
+    /// The replay is of other events.
+    Replay,
 }
 
 impl Rule {
@@ -27,6 +29,7 @@ impl Rule {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Events => "events",
+            Self::Replay => "replay",
         }
     }
 }
@@ -35,6 +38,13 @@ impl Subscription {
     /// Whether it wants an event.
     #[must_use]
     pub fn choose(&self, event: &Event) -> Choice {
+        if self
+            .replay
+            .as_ref()
+            .is_some_and(|replay| !replay.takes(event))
+        {
+            return Choice::Filtered(Rule::Replay);
+        }
         if !self.events.matches(&event.event_type) {
             return Choice::Filtered(Rule::Events);
         }

@@ -7,6 +7,8 @@ mod breaker;
 mod choice;
 mod lane;
 pub mod pattern;
+pub mod replay;
+pub mod replays;
 pub mod retry;
 mod runner;
 mod subscription;

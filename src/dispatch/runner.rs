@@ -2,6 +2,7 @@
 //! settled.
 
 mod feeding;
+mod replaying;
 mod sending;
 
 use std::future::Future;
@@ -16,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::feeding::PAGE;
+use self::replaying::Replaying;
 use self::sending::{Attempt, Desk};
 use super::breaker::Breaker;
 use super::switchboard::States;
@@ -115,6 +117,7 @@ impl Runner {
             labels,
             head,
             shown_cursor: 0,
+            replaying: Replaying::of(&self.subscription),
             runner: self,
         };
         state.run(stop).await
@@ -126,12 +129,20 @@ impl Runner {
         let connection = self.link.connection().await?;
         let row = match deliveries::look_up(&connection, name).await? {
             Some(row) => row,
+            None if self.subscription.replay.is_some() => {
+                return Err(Fault::permanent(format!("the cursor of {name} is gone")));
+            }
             None => {
                 let start = self.start(&connection).await?;
                 deliveries::register(&connection, name, start).await?
             }
         };
         let rows = deliveries::unfinished(&connection, name).await?;
+        let paused = match &self.subscription.replay {
+            Some(replay) => deliveries::look_up(&connection, &replay.webhook).await?,
+            None => Some(row.clone()),
+        };
+        let pausing = paused.and_then(|row| row.paused.map(|_| row.since));
         let window = Window::new(
             self.subscription.order,
             row.cursor,
@@ -139,7 +150,7 @@ impl Runner {
             Instant::now(),
             Timestamp::now(),
         );
-        Ok((window, row.paused.map(|_| row.since)))
+        Ok((window, pausing))
     }
 
     /// Behind which event it starts when it is new.
@@ -200,6 +211,8 @@ struct State {
     labels: Labels,
     head: watch::Receiver<i64>,
     shown_cursor: i64,
+    /// What it does otherwise where it is a replay.
+    replaying: Option<Replaying>,
 }
 
 impl State {
@@ -211,6 +224,9 @@ impl State {
             self.send_ready(now);
             self.flush_if_due(now);
             self.show();
+            if self.is_over() {
+                return Ok(());
+            }
             let wake = self.wakes_at(now);
             tokio::select! {
                 biased;
@@ -237,14 +253,14 @@ impl State {
                 .runner
                 .states
                 .borrow()
-                .is_paused(&self.runner.subscription.name)
+                .is_paused(self.runner.subscription.webhook())
     }
 
     /// The tables were looked at: unless that was before it was paused, they say from here on
     /// whether it is.
     fn take_states(&mut self) {
         let states = self.runner.states.borrow_and_update();
-        let looked = states.since(&self.runner.subscription.name);
+        let looked = states.since(self.runner.subscription.webhook());
         if looked >= self.pausing {
             self.pausing = None;
         }
@@ -256,6 +272,7 @@ impl State {
             self.breaker.wakes_at(),
             self.flush_due,
             self.resting_until,
+            self.replaying.as_ref().and_then(Replaying::wakes_at),
         ];
         let next = known.into_iter().flatten().filter(|wake| *wake > now).min();
         next.unwrap_or(now + TURN).min(now + TURN)
@@ -267,7 +284,7 @@ impl State {
         }
         let due = *self.flush_due.get_or_insert(now + FLUSH_INTERVAL);
         if now >= due || self.window.unflushed() >= FLUSH_EVENTS {
-            let settlement = self.window.settlement();
+            let settlement = self.settlement();
             self.flush(settlement, None);
         }
     }
@@ -318,7 +335,7 @@ impl State {
     }
 
     fn show(&mut self) {
-        let lag = *self.head.borrow() - self.window.cursor();
+        let lag = self.end() - self.window.cursor();
         if lag <= 0 || self.shown_cursor != self.window.cursor() || self.paused() {
             self.runner.stage.cursor.beat();
             self.shown_cursor = self.window.cursor();
@@ -358,7 +375,7 @@ impl State {
             }
         }
         self.window.prepare_restart();
-        let settlement = self.window.settlement();
+        let settlement = self.settlement();
         let connection = self.runner.link.connection().await?;
         deliveries::settle(
             &connection,

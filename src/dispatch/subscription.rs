@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
 
+use super::replay::Replay;
 use super::{pattern::Patterns, retry::RetryPolicy};
 use crate::webhook::Endpoint;
 
@@ -25,6 +26,8 @@ pub struct Subscription {
     pub start: Start,
     /// The receiver.
     pub endpoint: Endpoint,
+    /// `None` for a `[[webhook]]` itself.
+    pub replay: Option<Replay>,
 }
 
 /// What a receiver sees in order.

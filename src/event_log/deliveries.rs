@@ -50,6 +50,8 @@ pub struct Settlement {
     pub done: Vec<i64>,
     /// Rows to insert or to bring up to date.
     pub kept: Vec<DeliveryRow>,
+    /// The replay whose cursor it is, and how many events were delivered for it.
+    pub replayed: Option<(i64, i64)>,
 }
 
 /// Makes sure that the subscription has a row, starting after `cursor` if it is new.
@@ -224,6 +226,8 @@ async fn try_settle(
                     .iter()
                     .map(|row| row.reason.as_deref())
                     .collect::<Vec<_>>(),
+                &settlement.replayed.map(|(replay, _)| replay),
+                &settlement.replayed.map_or(0, |(_, delivered)| delivered),
             ],
         )
         .await?;

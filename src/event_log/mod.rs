@@ -17,6 +17,7 @@ mod link;
 pub mod migrate;
 mod note;
 pub mod read;
+pub mod replays;
 pub mod retention;
 mod published;
 mod segments;

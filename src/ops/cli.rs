@@ -1,11 +1,17 @@
 //! The command line: what may be said, and who does it.
 
+mod replay;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::commands::{backfill, check, config, events, run, setup, status, teardown, webhooks};
+pub use self::replay::Replay;
+pub(super) use self::replay::{ReplayCommand, Wanted};
+use super::commands::{
+    backfill, check, config, events, replay as replaying, run, setup, status, teardown, webhooks,
+};
 use super::settings;
 use crate::fault::{Fault, Result};
 
@@ -43,6 +49,8 @@ enum Command {
     Events(Events),
     /// Logs the rows that a table already has as `….snapshot` events, while the daemon runs.
     Backfill(Backfill),
+    /// Sends stored events again to one webhook, while the daemon runs.
+    Replay(Box<Replay>),
     /// Lists, tests, pauses and resumes webhooks.
     #[command(subcommand)]
     Webhooks(Webhooks),
@@ -213,6 +221,9 @@ impl Cli {
             }
             Command::Backfill(options) => {
                 block_on(backfill::backfill(&settings::load(&path)?, &options))
+            }
+            Command::Replay(options) => {
+                block_on(replaying::replay(&settings::load(&path)?, &options))
             }
             Command::Webhooks(command) => {
                 let settings = settings::load(&path)?;

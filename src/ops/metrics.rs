@@ -286,6 +286,27 @@ impl Metrics {
             .inc();
     }
 
+    /// Shows a webhook, or a replay, no longer.
+    pub fn forget(&self, webhook: &str) {
+        for outcome in ["delivered", "retried", "held", "dead", "paused"] {
+            let webhook = webhook.to_owned();
+            self.deliveries.remove(&OutcomeLabel { webhook, outcome });
+        }
+        let label = WebhookLabel {
+            webhook: webhook.to_owned(),
+        };
+        self.commit_to_delivered.remove(&label);
+        for family in [
+            &self.parked,
+            &self.dead,
+            &self.subscription_lag,
+            &self.in_flight,
+            &self.breaker_open,
+        ] {
+            family.remove(&label);
+        }
+    }
+
     /// All of it in the OpenMetrics text format.
     #[must_use]
     pub fn text(&self) -> String {

@@ -41,6 +41,8 @@ mod history;
 mod delivery;
 mod endpoints;
 mod restarts;
+mod replay;
+mod reload;
 mod secrets;
 mod verifiers;
 mod proxy;

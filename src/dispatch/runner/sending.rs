@@ -48,9 +48,8 @@ impl State {
         if self.paused() {
             return;
         }
-        let concurrency = self.runner.subscription.concurrency.get();
-        let limit = self.breaker.limit(now, concurrency);
-        while let Some(job) = self.window.next(now, limit) {
+        let limit = self.limit(now);
+        while let Some(job) = self.next_job(now, limit) {
             let desk = Arc::clone(&self.desk);
             self.jobs.spawn(async move {
                 let tried = desk.attempt(&job).await;
@@ -97,6 +96,9 @@ impl State {
         let verdict = verdict(&outcome);
         let mut fate = self.decide(&job, &outcome, &verdict, now);
         self.count(&fate, created_at);
+        if matches!(fate, Fate::Decided(Step::Settle, _)) {
+            self.count_replayed();
+        }
         if let Fate::Decided(Step::Pause { reason }, _) = &fate
             && !self.pause(reason).await?
         {
@@ -176,7 +178,7 @@ impl State {
 
     /// `false` if it could not be noted: the next attempt has to ask again.
     async fn pause(&mut self, reason: &str) -> Result<bool> {
-        let name = &self.runner.subscription.name;
+        let name = self.runner.subscription.webhook();
         tracing::error!(webhook = %name, %reason, "the webhook is paused; `rowhook webhooks resume` goes on");
         let paused = async {
             let connection = self.runner.link.connection().await?;
@@ -221,6 +223,7 @@ impl Desk {
         let delivery = Delivery {
             id: delivery_id(event.event_id, &self.subscription.name),
             attempt: job.attempt,
+            replay: self.subscription.replay.as_ref().map(|replay| replay.id),
         };
         let outcome = match self.renderer.render(event, &delivery) {
             Ok(body) => self.sender.send(event, &delivery, body).await,

@@ -5,6 +5,7 @@ pub mod check;
 pub mod config;
 pub mod events;
 mod print;
+pub mod replay;
 pub mod run;
 pub mod setup;
 pub mod status;

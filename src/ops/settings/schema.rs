@@ -126,10 +126,7 @@ impl<'a> Shape<'a> {
             return Ok(());
         }
         let list: Vec<String> = allowed.iter().map(|word| format!("{word:?}")).collect();
-        Err(format!(
-            "{word:?} is not one of {}{times}",
-            list.join(", ")
-        ))
+        Err(format!("{word:?} is not one of {}{times}", list.join(", ")))
     }
 
     /// Checks a number against the bounds that hold here.

@@ -69,6 +69,7 @@ fn shown(event: &Event, format: Format) -> String {
     let delivery = Delivery {
         id: Uuid::from_u128(0x22),
         attempt: 1,
+        replay: None,
     };
     let body = rendered(event, "shop", "billing", &delivery, format);
     serde_json::from_slice::<serde_json::Value>(&body).unwrap();
@@ -282,6 +283,7 @@ fn names_are_escaped() {
         &Delivery {
             id: Uuid::nil(),
             attempt: u32::MAX,
+            replay: None,
         },
         Format::Rowhook,
     );

@@ -92,6 +92,9 @@ impl Headers {
             "x-rowhook-attempt",
             &delivery.attempt.to_string(),
         );
+        if let Some(replay) = delivery.replay {
+            put(&mut headers, "x-rowhook-replay", &replay.to_string());
+        }
         headers
     }
 }

@@ -115,6 +115,7 @@ async fn send(endpoint: &Endpoint) -> Outcome {
     let delivery = Delivery {
         id: Uuid::from_u128(0x22),
         attempt: 3,
+        replay: None,
     };
     Sender::new(endpoint)
         .unwrap()

@@ -52,6 +52,7 @@ impl Reader<'_> {
             retry: retry?,
             start: start?,
             endpoint: endpoint?,
+            replay: None,
         })
     }
 
