@@ -2,6 +2,15 @@
 
 -- Subscriptions.
 comment on table rowhook.subscriptions is 'One row for each webhook that was ever served: how far it is, and whether it runs.';
+alter table rowhook.subscriptions
+  add column skipped      bigint not null default 0,
+  add column skipped_from bigint,
+  add column skipped_to   bigint,
+  add column skipped_at   timestamptz;
+comment on column rowhook.subscriptions.skipped is
+  'Sequence ids that the retention took before the cursor came to them: so many in all.';
+comment on column rowhook.subscriptions.skipped_from is 'The first one of the last such range.';
+comment on column rowhook.subscriptions.skipped_to is 'The last one of it.';
 
 -- Attempts.
 

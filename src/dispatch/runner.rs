@@ -25,7 +25,7 @@ use super::window::Window;
 use super::{Start, Subscription};
 use crate::event::Event;
 use crate::event_log::deliveries::{self, Settlement};
-use crate::event_log::{Link, Tail, by_time};
+use crate::event_log::{Link, Tail, by_time, retention};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Stage;
 use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel};
@@ -138,6 +138,11 @@ impl Runner {
             }
         };
         let rows = deliveries::unfinished(&connection, name).await?;
+        let oldest = deliveries::before_oldest(&connection).await?;
+        if self.subscription.replay.is_none() && row.cursor < oldest {
+            let skipped = retention::note_skipped(&connection, &[name.as_str()], oldest).await?;
+            skipped.iter().for_each(retention::Skipped::tell);
+        }
         let paused = match &self.subscription.replay {
             Some(replay) => deliveries::look_up(&connection, &replay.webhook).await?,
             None => Some(row.clone()),

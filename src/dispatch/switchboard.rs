@@ -26,6 +26,7 @@ struct State {
     paused: bool,
     since: Timestamp,
     dead: i64,
+    skipped: i64,
 }
 
 impl States {
@@ -53,12 +54,11 @@ pub async fn follow(
         match look(&link).await {
             Ok(seen) => {
                 for (name, state) in seen.0.iter() {
-                    metrics
-                        .dead
-                        .get_or_create(&WebhookLabel {
-                            webhook: name.clone(),
-                        })
-                        .set(state.dead);
+                    let label = WebhookLabel {
+                        webhook: name.clone(),
+                    };
+                    metrics.dead.get_or_create(&label).set(state.dead);
+                    metrics.skipped.get_or_create(&label).set(state.skipped);
                 }
                 states.send_if_modified(|known| {
                     let changed = *known != seen;
@@ -83,7 +83,8 @@ async fn look(link: &Link) -> Result<States> {
     let rows = connection
         .query(
             "select s.name, s.state = 'paused', s.since, \
-                    (select count(*) from rowhook.deliveries d where d.subscription = s.name and d.state = 'dead') \
+                    (select count(*) from rowhook.deliveries d where d.subscription = s.name and d.state = 'dead'), \
+                    s.skipped \
                from rowhook.subscriptions s",
             &[],
         )
@@ -96,6 +97,7 @@ async fn look(link: &Link) -> Result<States> {
                 paused: row.try_get(1)?,
                 since: row.try_get(2)?,
                 dead: row.try_get(3)?,
+                skipped: row.try_get(4)?,
             },
         ))
     };

@@ -10,7 +10,8 @@ use clap::{Args, Parser, Subcommand};
 pub use self::replay::Replay;
 pub(super) use self::replay::{ReplayCommand, Wanted};
 use super::commands::{
-    backfill, check, config, events, replay as replaying, run, setup, status, teardown, webhooks,
+    backfill, check, config, events, forget, replay as replaying, run, setup, status, teardown,
+    webhooks,
 };
 use super::settings;
 use crate::fault::{Fault, Result};
@@ -180,6 +181,14 @@ enum Webhooks {
         /// The webhook's name.
         name: String,
     },
+    /// Removes the cursor and the deliveries of a webhook that was taken out of the settings.
+    Forget {
+        /// The webhook's name.
+        name: String,
+        /// Does not ask.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -234,6 +243,9 @@ impl Cli {
                     }
                     Webhooks::Pause { name, reason } => {
                         block_on(webhooks::set_paused(&settings, &name, Some(&reason)))
+                    }
+                    Webhooks::Forget { name, yes } => {
+                        block_on(forget::forget(&settings, &name, yes))
                     }
                     Webhooks::Resume { name } => {
                         block_on(webhooks::set_paused(&settings, &name, None))

@@ -64,6 +64,8 @@ pub struct Metrics {
     pub parked: Family<WebhookLabel, Gauge>,
     /// Deliveries that were given up.
     pub dead: Family<WebhookLabel, Gauge>,
+    /// Sequence ids that the retention took before a cursor came to them.
+    pub skipped: Family<WebhookLabel, Gauge>,
     /// Events between a cursor and the head of the log.
     pub subscription_lag: Family<WebhookLabel, Gauge>,
     /// Requests in flight.
@@ -105,6 +107,7 @@ impl Default for Metrics {
             commit_to_delivered: Family::new_with_constructor(latency),
             parked: Family::default(),
             dead: Family::default(),
+            skipped: Family::default(),
             subscription_lag: Family::default(),
             in_flight: Family::default(),
             breaker_open: Family::default(),
@@ -222,6 +225,11 @@ impl Metrics {
             "Deliveries that were given up",
             self.dead.clone(),
         );
+        r.register(
+            "subscription_skipped_events",
+            "Sequence ids that the retention took before the cursor came to them",
+            self.skipped.clone(),
+        );
         let help = "Events between the cursor and the head of the log";
         r.register(
             "subscription_lag_events",
@@ -299,6 +307,7 @@ impl Metrics {
         for family in [
             &self.parked,
             &self.dead,
+            &self.skipped,
             &self.subscription_lag,
             &self.in_flight,
             &self.breaker_open,

@@ -78,7 +78,9 @@ async fn a_range_is_sent_again_with_the_same_ids_and_marked() {
     let (logged, requests) = (events(&served.client).await, own.requests());
     let again = replayed(&requests);
     assert_eq!(requests.len(), 13);
-    assert_eq!(ids(&again), [3, 4, 5]);
+    let mut sent = ids(&again);
+    sent.sort_unstable();
+    assert_eq!(sent, [3, 4, 5]);
     for request in again {
         let first = &requests[..10].iter();
         let mut first = first.clone();
@@ -121,6 +123,7 @@ async fn filters_choose_and_a_dry_run_counts_what_they_choose() {
     ] {
         served.execute(statement).await;
     }
+    accepted(&receiver, 10).await;
     // 1-6 created, 7-9 updated, 10 deleted, 11 created; hours apart, with one that is a minute early.
     served
         .execute(
@@ -128,7 +131,6 @@ async fn filters_choose_and_a_dry_run_counts_what_they_choose() {
              update rowhook.events set created_at = timestamptz '2026-01-01 07:59Z' where sequence_id = 9",
         )
         .await;
-    accepted(&receiver, 10).await;
     let cases: [(&[&str], &[i64]); 7] = [
         (&["--type", "*.updated"], &[7, 8, 9]),
         (&["--type", "*.updated", "--type", "*.deleted"], &[7, 8, 9]),
@@ -259,10 +261,8 @@ async fn a_replay_goes_on_after_kill_9_and_keeps_its_order() {
     served.daemon.kill9().await;
     served.restart().await;
     let report = wait_for_replay(&served, 1, "state = 'done'").await;
-    assert_eq!(
-        (&report["delivered"], &report["cursor"]),
-        (&200.into(), &200.into())
-    );
+    assert_eq!(report["cursor"], 200);
+    assert!(report["delivered"].as_i64() >= Some(200), "{report:#}");
     let requests = receiver.requests();
     let again: Vec<Received> = replayed(&requests).into_iter().cloned().collect();
     let distinct: std::collections::HashSet<i64> = again.iter().map(|r| r.sequence_id).collect();

@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod check;
 pub mod config;
 pub mod events;
+pub mod forget;
 mod print;
 pub mod replay;
 pub mod run;

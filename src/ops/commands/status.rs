@@ -17,6 +17,9 @@ use crate::wal::{Connection, server_error::sql_fault, slot};
 /// Between two looks at what the slot holds back.
 const BETWEEN_MEASUREMENTS: Duration = Duration::from_secs(2);
 
+/// The state of a webhook of which only the log knows.
+pub(super) const NOT_IN_SETTINGS: &str = "not in the settings";
+
 /// Prints the status.
 ///
 /// # Errors
@@ -176,13 +179,17 @@ pub(super) async fn webhooks(log: &Connection, settings: &Settings) -> Result<Ve
         let configured = settings.webhooks.iter().any(|webhook| webhook.name == name);
         Ok(json!({
             "name": name,
-            "state": if configured { row.try_get::<_, String>(1)? } else { "not in the settings".to_owned() },
+            "state": if configured { row.try_get::<_, String>(1)? } else { NOT_IN_SETTINGS.to_owned() },
             "reason": row.try_get::<_, Option<String>>(2)?,
             "cursor": row.try_get::<_, i64>(3)?,
             "lag_events": row.try_get::<_, i64>(4)?,
             "parked": row.try_get::<_, i64>(5)?,
             "dead": row.try_get::<_, i64>(6)?,
             "last_error": row.try_get::<_, Option<String>>(7)?,
+            "skipped": row.try_get::<_, i64>(8)?,
+            "skipped_from": row.try_get::<_, Option<i64>>(9)?,
+            "skipped_to": row.try_get::<_, Option<i64>>(10)?,
+            "skipped_at": row.try_get::<_, Option<jiff::Timestamp>>(11)?.map(|at| at.to_string()),
         }))
     };
     rows.iter().map(|row| read(row).map_err(fault)).collect()
@@ -251,5 +258,17 @@ pub(super) fn show_webhooks(webhooks: &[Value]) -> Result<()> {
     let head = [
         "WEBHOOK", "STATE", "CURSOR", "BEHIND", "PARKED", "DEAD", "REASON",
     ];
-    print::table(&head, webhooks.iter().map(row).collect())
+    print::table(&head, webhooks.iter().map(row).collect())?;
+    for webhook in webhooks.iter().filter(|it| it["skipped"] != 0) {
+        let at = |key: &str| cell(&webhook[key]);
+        print::line(format!(
+            "\n{}: the retention took events {} to {} before they could be sent ({}; {} in all)",
+            at("name"),
+            at("skipped_from"),
+            at("skipped_to"),
+            at("skipped_at"),
+            at("skipped")
+        ))?;
+    }
+    Ok(())
 }

@@ -120,6 +120,9 @@ pub(crate) struct Log {
     pub(crate) tls: Option<Tls>,
     /// How long events are kept: a duration such as "90d", or "forever".
     pub(crate) retention: String,
+    /// For how long after `retention` events are kept for a webhook that has not come to them: a
+    /// duration such as "7d", or "forever". What goes after that is not sent, and noted.
+    pub(crate) retention_max_lag: String,
     /// How many sequence ids one segment (partition) of the log holds. Advanced.
     #[schemars(range(min = 1))]
     pub(crate) segment_size: i64,
@@ -133,6 +136,7 @@ impl Default for Log {
             password_file: None,
             tls: None,
             retention: "90d".into(),
+            retention_max_lag: "forever".into(),
             segment_size: 1_000_000,
         }
     }

@@ -63,15 +63,21 @@ impl Reader<'_> {
                 source.cloned()
             }
         };
-        let retention = self
-            .problems
-            .take("log.retention", retention(&written.retention));
+        let age = retention(&written.retention);
+        let age = self.problems.take("log.retention", age);
+        let max_lag = retention(&written.retention_max_lag);
+        let max_lag = self.problems.take("log.retention_max_lag", max_lag);
+        if let (Some(None), Some(Some(_))) = (age, max_lag) {
+            let what = "means nothing where retention = \"forever\"";
+            self.problems.refuse("log.retention_max_lag", what);
+        }
         let (target, source) = (target?, source?);
         Some(LogSettings {
             in_source: (&target.host, target.port, &target.database)
                 == (&source.host, source.port, &source.database),
             target,
-            retention: retention?,
+            retention: age?,
+            retention_max_lag: max_lag?,
             segment_size: written.segment_size,
         })
     }

@@ -1,0 +1,69 @@
+//! `rowhook webhooks forget`: the cursor and the deliveries of a webhook that is no more.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use super::{print, status};
+use crate::event_log::replays;
+use crate::fault::{Fault, Result};
+use crate::ops::settings::Settings;
+use crate::wal::{Connection, server_error::sql_fault};
+
+/// Shows what will go, asks, and removes it.
+///
+/// # Errors
+/// If the webhook is in the settings, or nothing is known of it.
+pub async fn forget(settings: &Settings, name: &str, yes: bool) -> Result<()> {
+    if settings.webhooks.iter().any(|webhook| webhook.name == name) {
+        return Err(
+            Fault::settings(format!("webhook \"{name}\" is in the settings")).next_step(
+                "take it out and reload the daemon; to stop it for a while: rowhook webhooks pause",
+            ),
+        );
+    }
+    let log = Connection::open(&settings.log.target, "rowhook webhooks").await?;
+    let kept = status::webhooks(&log, settings).await?;
+    let Some(webhook) = kept.iter().find(|webhook| webhook["name"] == name) else {
+        let others = kept
+            .iter()
+            .filter(|it| it["state"] == status::NOT_IN_SETTINGS);
+        let others: Vec<&str> = others.filter_map(|it| it["name"].as_str()).collect();
+        let fault = Fault::settings(format!("nothing is kept of a webhook \"{name}\""));
+        return Err(match others.as_slice() {
+            [] => fault.next_step("`rowhook webhooks list` shows those that are known"),
+            others => fault.next_step(format!("one of: {}", others.join(", "))),
+        });
+    };
+    print::line(format!(
+        "{name}: cursor at event {}, {} parked and {} dead deliveries, and its replays",
+        webhook["cursor"], webhook["parked"], webhook["dead"]
+    ))?;
+    if !yes && !confirmed()? {
+        return print::line("nothing was removed");
+    }
+    replays::cancel_all(&log, name, "the webhook was forgotten").await?;
+    let sql = "delete from rowhook.subscriptions where name = $1";
+    log.execute(sql, &[&name])
+        .await
+        .map_err(|error| sql_fault(format!("cannot forget webhook \"{name}\""), error))?;
+    print::line(format!(
+        "{name}: forgotten; under this name a new webhook would start anew"
+    ))
+}
+
+fn confirmed() -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Fault::settings(
+            "forget asks before it removes anything, and there is no terminal to ask on",
+        )
+        .next_step("run it with --yes"));
+    }
+    print!("Forget it? [y/N] ");
+    // A prompt that cannot be shown is answered blindly, which the default covers.
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Fault::permanent("cannot read the answer").because(error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
