@@ -287,12 +287,9 @@ async fn dispatch(mut dispatch: Dispatch, stop: CancellationToken) -> Result<()>
         let settings = Arc::clone(&dispatch.settings.borrow_and_update());
         let change = dispatch.start(&settings, epoch, &seen, &stop);
         if std::mem::replace(&mut is_reload, true) {
-            let Change {
-                added,
-                changed,
-                removed,
-            } = change;
-            tracing::info!(?added, ?changed, ?removed, "webhooks reloaded");
+            let [added, changed, removed] =
+                [change.added, change.changed, change.removed].map(|names| names.join(", "));
+            tracing::info!(%added, %changed, %removed, "webhooks reloaded");
         }
         let outcome = tokio::select! {
             ended = first_runner_end(&mut dispatch.tasks) => ended,
