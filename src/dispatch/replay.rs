@@ -15,6 +15,7 @@ pub(super) use pace::Pace;
 use super::Subscription;
 use super::pattern::Patterns;
 use crate::event::Event;
+use crate::event_log::read;
 use crate::event_log::replays::{ReplayRow, Request};
 
 /// What makes a subscription a replay.
@@ -63,6 +64,20 @@ impl Filter {
             resource: request.resource.clone(),
             resource_id: request.resource_id.clone(),
         })
+    }
+
+    /// What of it the log can look for itself, in `after < sequence_id <= up_to`.
+    #[must_use]
+    pub fn within(&self, after: i64, up_to: i64) -> read::Filter {
+        read::Filter {
+            after: Some(after),
+            before: Some(up_to.saturating_add(1)),
+            resource: self.resource.clone(),
+            resource_id: self.resource_id.clone(),
+            from: self.from,
+            to: self.to,
+            ..read::Filter::default()
+        }
     }
 
     fn takes(&self, event: &Event) -> bool {

@@ -115,12 +115,18 @@ impl Replays {
     async fn look(&mut self, stop: &CancellationToken) -> Result<()> {
         let connection = self.link.connection().await?;
         let rows = replays::kept(&connection).await?;
-        let mut at_work: HashMap<String, i64> = HashMap::new();
-        for row in rows.iter().filter(|row| row.has_work()) {
-            if self.running.contains_key(&row.id) {
-                at_work.insert(row.request.webhook.clone(), row.id);
+        for (id, running) in &self.running {
+            if !rows.iter().any(|row| row.id == *id) {
+                running.stop.cancel();
             }
         }
+        // One for each webhook: the one that runs, or else the oldest.
+        let running = |row: &&ReplayRow| row.has_work() && self.running.contains_key(&row.id);
+        let mut at_work: HashMap<String, i64> = rows
+            .iter()
+            .filter(running)
+            .map(|row| (row.request.webhook.clone(), row.id))
+            .collect();
         for row in &rows {
             if !row.has_work() {
                 self.close(&connection, row).await?;
@@ -139,11 +145,6 @@ impl Replays {
                 (State::Waiting, Some(format!("waits behind replay {first}")))
             };
             note(&connection, row, says).await?;
-        }
-        for (id, running) in &self.running {
-            if !rows.iter().any(|row| row.id == *id) {
-                running.stop.cancel();
-            }
         }
         Ok(())
     }
@@ -173,22 +174,24 @@ impl Replays {
             }
             return Ok((State::Running, self.held(&row.request.webhook)));
         }
+        runner.subscription = subscription;
+        self.start(row, runner, stop);
+        Ok((State::Running, self.held(&row.request.webhook)))
+    }
+
+    fn start(&mut self, row: &ReplayRow, runner: Runner, stop: &CancellationToken) {
         tracing::info!(replay = row.id, webhook = %row.request.webhook, after = row.cursor, up_to = row.request.up_to, "a replay runs");
-        runner.subscription = Arc::clone(&subscription);
         let stop = stop.child_token();
-        self.running.insert(
-            row.id,
-            Running {
-                subscription,
-                stop: stop.clone(),
-            },
-        );
+        let running = Running {
+            subscription: Arc::clone(&runner.subscription),
+            stop: stop.clone(),
+        };
+        self.running.insert(row.id, running);
         let id = row.id;
         self.tasks.spawn(async move {
             let outcome = runner.run(stop).await;
             Ended { id, outcome }
         });
-        Ok((State::Running, self.held(&row.request.webhook)))
     }
 
     fn held(&self, webhook: &str) -> Option<String> {

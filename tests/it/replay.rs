@@ -434,3 +434,66 @@ async fn what_the_retention_took_before_its_turn_is_counted() {
     sent.sort_unstable();
     assert_eq!(sent, (21..=35).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_long_range_of_large_events_is_sent_whole() {
+    let receiver = Receiver::start().await;
+    receiver.forget_bodies();
+    let served = Served::to(&receiver, toml! { concurrency = 64 }).await;
+    served.execute("alter table t add column w text").await;
+    served
+        .execute("insert into t select i, 0, case when i % 3 > 0 then repeat('x', 40000) end from generate_series(1, 1500) i")
+        .await;
+    served.wait_for_cursor("hook", 1500).await;
+    let asked = [
+        "replay",
+        "--webhook",
+        "hook",
+        "--after",
+        "100",
+        "--type",
+        "t.*",
+    ];
+    let report = served.rowhook.json(&asked).await;
+    assert_eq!(report["delivered"], 1400, "{report:#}");
+    let requests = receiver.requests();
+    let mut sent = ids(&replayed(&requests));
+    sent.sort_unstable();
+    assert_eq!(sent, (101..=1500).collect::<Vec<_>>());
+    let dry = ["replay", "--webhook", "hook", "--after", "100", "--dry-run"];
+    assert_eq!(served.rowhook.json(&dry).await["events"], 1400);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_taken_out_holds_its_replay_until_it_is_back() {
+    let receiver = Receiver::start().await;
+    let mut served = Served::to(&receiver, Table::new()).await;
+    served.insert(1, 100).await;
+    accepted(&receiver, 100).await;
+    let asked = [
+        "replay",
+        "--webhook",
+        "hook",
+        "--after",
+        "0",
+        "--rate",
+        "20/s",
+        "--detach",
+    ];
+    served.rowhook.succeed(&asked).await;
+    wait_for_replayed(&receiver, 1).await;
+    let status = served.rowhook.json(&["status"]).await;
+    assert_eq!(status["replays"][0]["id"], 1, "{status:#}");
+    served.rowhook = served
+        .rowhook
+        .set("webhook", toml::Value::Array(Vec::new()));
+    served.daemon.signal("HUP").await;
+    let report = wait_for_replay(&served, 1, "reason like '%not in the settings'").await;
+    assert!(report["delivered"].as_i64() < Some(100), "{report:#}");
+    served.rowhook = served.rowhook.webhook_to("hook", &receiver, Table::new());
+    served.daemon.signal("HUP").await;
+    wait_for_replay(&served, 1, "state = 'done' and delivered >= 100").await;
+    let requests = receiver.requests();
+    let distinct: std::collections::HashSet<i64> = ids(&replayed(&requests)).into_iter().collect();
+    assert_eq!(distinct.len(), 100);
+}

@@ -120,15 +120,9 @@ impl State {
         }
         replaying.asked = (to, limit);
         let filter = read::Filter {
-            after: Some(after),
-            before: Some(to.saturating_add(1)),
-            resource: replay.filter.resource.clone(),
-            resource_id: replay.filter.resource_id.clone(),
-            from: replay.filter.from,
-            to: replay.filter.to,
             limit,
             bytes: Some(PAGE_BYTES),
-            ..read::Filter::default()
+            ..replay.filter.within(after, to)
         };
         let (link, id) = (self.runner.link.clone(), replay.id);
         self.reading = Some(Box::pin(async move {

@@ -1,8 +1,6 @@
 //! `rowhook webhooks forget`: the cursor and the deliveries of a webhook that is no more.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
-use super::{print, status};
+use super::{print, status, teardown};
 use crate::event_log::replays;
 use crate::fault::{Fault, Result};
 use crate::ops::settings::Settings;
@@ -37,7 +35,7 @@ pub async fn forget(settings: &Settings, name: &str, yes: bool) -> Result<()> {
         "{name}: cursor at event {}, {} parked and {} dead deliveries, and its replays",
         webhook["cursor"], webhook["parked"], webhook["dead"]
     ))?;
-    if !yes && !confirmed()? {
+    if !yes && !teardown::confirmed("forget", "Forget it?")? {
         return print::line("nothing was removed");
     }
     replays::cancel_all(&log, name, "the webhook was forgotten").await?;
@@ -48,22 +46,4 @@ pub async fn forget(settings: &Settings, name: &str, yes: bool) -> Result<()> {
     print::line(format!(
         "{name}: forgotten; under this name a new webhook would start anew"
     ))
-}
-
-fn confirmed() -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Fault::settings(
-            "forget asks before it removes anything, and there is no terminal to ask on",
-        )
-        .next_step("run it with --yes"));
-    }
-    print!("Forget it? [y/N] ");
-    // A prompt that cannot be shown is answered blindly, which the default covers.
-    let _ = std::io::stdout().flush();
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Fault::permanent("cannot read the answer").because(error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

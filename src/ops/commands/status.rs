@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 
-use super::{backfill, print};
-use crate::event_log::{Checkpoint, backfills, migrate};
+use super::{backfill, print, replay};
+use crate::event_log::{Checkpoint, backfills, migrate, replays};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Output;
 use crate::ops::settings::Settings;
@@ -72,11 +72,14 @@ pub async fn status(settings: &Settings, output: Output) -> Result<()> {
     let webhooks = webhooks(&log, settings).await?;
     let backfills = backfills::list(&log).await?;
     let open: Vec<_> = backfills.iter().filter(|it| it.state.is_open()).collect();
+    let mut replays = replays::kept(&log).await?;
+    replays.retain(replays::ReplayRow::has_work);
     if output.json {
         let backfills: Vec<Value> = open.iter().map(|it| backfill::as_json(it)).collect();
-        return print::json(
-            &json!({ "capture": capture, "webhooks": webhooks, "backfills": backfills }),
-        );
+        let replays: Vec<Value> = replays.iter().map(replay::as_json).collect();
+        return print::json(&json!({
+            "capture": capture, "webhooks": webhooks, "backfills": backfills, "replays": replays,
+        }));
     }
     show(&capture, &webhooks)?;
     for backfill in open {
@@ -91,6 +94,18 @@ pub async fn status(settings: &Settings, output: Output) -> Result<()> {
             backfill
                 .rows_expected
                 .map_or_else(String::new, |rows| format!(" of about {rows}"))
+        ))?;
+    }
+    for replay in &replays {
+        print::line(format!(
+            "\nreplay {} to {}: {} (event {} of {} to {}, {} delivered)",
+            replay.id,
+            replay.request.webhook,
+            replay.reason.as_deref().unwrap_or(replay.state.as_str()),
+            replay.cursor,
+            replay.request.after + 1,
+            replay.request.up_to,
+            replay.delivered
         ))?;
     }
     Ok(())

@@ -306,3 +306,19 @@ fn a_time_has_four_digits_for_its_year() {
         assert_eq!(time(microseconds).to_string(), text);
     }
 }
+
+#[test]
+fn a_replay_is_marked_in_our_own_format_alone() {
+    let delivery = Delivery {
+        id: Uuid::nil(),
+        attempt: 2,
+        replay: Some(7),
+    };
+    let event = event(Action::Created);
+    for (format, expected) in [(Format::Rowhook, Some(7)), (Format::Snaapi, None)] {
+        let body = rendered(&event, "shop", "billing", &delivery, format);
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let replay = body["delivery"].get("replay");
+        assert_eq!(replay.and_then(serde_json::Value::as_i64), expected);
+    }
+}

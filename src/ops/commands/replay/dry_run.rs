@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{bar, subscription};
+use super::progress::bar;
+use super::subscription;
 use crate::dispatch::Choice;
+use crate::dispatch::replay::Filter;
 use crate::event::{Event, rfc3339};
-use crate::event_log::read::{self, Filter};
+use crate::event_log::read;
 use crate::event_log::replays::Request;
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::ops::commands::print;
 use crate::ops::settings::Settings;
 use crate::wal::Connection;
@@ -95,22 +97,17 @@ pub(super) async fn show(
 
 async fn count(settings: &Settings, log: &Connection, request: &Request) -> Result<Counted> {
     let subscription = subscription(settings, request)?;
+    let filter = Filter::of(request).map_err(Fault::settings)?;
     let bar = bar("counting");
     bar.set_length(u64::try_from(request.up_to - request.after).unwrap_or(0));
     let mut counted = Counted::default();
     let mut after = request.after;
     while after < request.up_to {
         let to = after.saturating_add(SPAN).min(request.up_to);
-        let filter = Filter {
-            after: Some(after),
-            before: Some(to + 1),
-            resource: request.resource.clone(),
-            resource_id: request.resource_id.clone(),
-            from: request.from,
-            to: request.to,
+        let filter = read::Filter {
             limit: PAGE,
             bytes: Some(PAGE_BYTES),
-            ..Filter::default()
+            ..filter.within(after, to)
         };
         let events = read::page(log, &filter).await?;
         let bytes: usize = events.iter().map(Event::bytes).sum();
