@@ -65,7 +65,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_rate_is_held_after_a_second_s_worth() {
-        assert_eq!(sent(50.0, Duration::from_secs(10)), 50 + 500);
+        let sent_fast = sent(50.0, Duration::from_secs(10));
+        assert!((545..=550).contains(&sent_fast), "{sent_fast}");
         assert_eq!(sent(0.25, Duration::from_secs(41)), 1 + 10);
         assert_eq!(sent(1.0, Duration::from_millis(10)), 1);
     }
