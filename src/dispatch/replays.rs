@@ -253,8 +253,9 @@ impl Replays {
     }
 
     async fn fail(&self, connection: &Connection, id: i64, reason: &str) -> Result<()> {
-        tracing::error!(replay = id, %reason, "a replay failed");
-        replays::end(connection, id, State::Failed, Some(reason)).await?;
+        if replays::end(connection, id, State::Failed, Some(reason)).await? {
+            tracing::error!(replay = id, %reason, "a replay failed");
+        }
         Ok(())
     }
 }

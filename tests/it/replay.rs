@@ -365,9 +365,11 @@ async fn what_a_replay_cannot_deliver_is_dead_under_its_name_and_can_be_requeued
 #[tokio::test]
 async fn a_replay_can_be_cancelled_and_leaves_nothing_to_send() {
     let receiver = Receiver::start().await;
-    let mut served = Served::to(&receiver, Table::new()).await;
+    let slow = toml! { retry = { initial = "1h", max = "1h" } };
+    let mut served = Served::to(&receiver, slow).await;
     served.insert(1, 500).await;
     accepted(&receiver, 500).await;
+    receiver.fail_for("1", 500);
     let asked = [
         "replay",
         "--webhook",
@@ -381,6 +383,7 @@ async fn a_replay_can_be_cancelled_and_leaves_nothing_to_send() {
     let report = served.rowhook.json(&asked).await;
     assert_eq!(report["state"], "waiting");
     wait_for_replayed(&receiver, 3).await;
+    served.wait_for_deliveries(&["1 waiting 1"]).await;
     let said = served.rowhook.succeed(&["replay", "cancel", "1"]).await;
     assert!(said.starts_with("replay 1: cancelled"), "{said}");
     wait_until_tidy(&served).await;
