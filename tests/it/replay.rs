@@ -499,3 +499,30 @@ async fn a_webhook_that_is_taken_out_holds_its_replay_until_it_is_back() {
     let distinct: std::collections::HashSet<i64> = ids(&replayed(&requests)).into_iter().collect();
     assert_eq!(distinct.len(), 100);
 }
+
+#[tokio::test]
+async fn a_410_to_a_replay_pauses_its_webhook_and_nothing_is_lost() {
+    let receiver = Receiver::start().await;
+    let served = Served::to(&receiver, Table::new()).await;
+    served.insert(1, 20).await;
+    accepted(&receiver, 20).await;
+    receiver.on_request(|_| Reply::Status(410));
+    let asked = ["replay", "--webhook", "hook", "--after", "0", "--detach"];
+    served.rowhook.succeed(&asked).await;
+    let entry = served.wait_for_state("hook", "paused").await;
+    assert!(
+        entry["reason"].as_str().unwrap().contains("410"),
+        "{entry:#}"
+    );
+    wait_for_replay(&served, 1, "reason like '%is paused'").await;
+    receiver.on_request(|_| Reply::Status(200));
+    served
+        .rowhook
+        .succeed(&["webhooks", "resume", "hook"])
+        .await;
+    let report = wait_for_replay(&served, 1, "state = 'done'").await;
+    assert_eq!(
+        (&report["delivered"], &report["dead"]),
+        (&20.into(), &0.into())
+    );
+}

@@ -70,7 +70,7 @@ pub(super) async fn watch(
 pub(super) fn bar(name: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template(
-        "{prefix} [{bar:30}] {human_pos}/{human_len} sequence ids, {eta} left {wide_msg}",
+        "{prefix} [{bar:30}] {human_pos}/{human_len} ids, {eta} left, {wide_msg}",
     );
     if let Ok(style) = style {
         bar.set_style(style.progress_chars("=> "));
@@ -83,10 +83,12 @@ fn show(bar: &ProgressBar, row: &ReplayRow) {
     let length = |ids: i64| u64::try_from(ids).unwrap_or(0);
     bar.set_length(length(row.request.up_to - row.request.after));
     bar.set_position(length(row.cursor - row.request.after));
-    let counts = format!(
-        "{} delivered, {} parked, {} dead",
-        row.delivered, row.waiting, row.dead
-    );
+    let mut counts = format!("{} delivered", row.delivered);
+    for (count, what) in [(row.waiting, "parked"), (row.dead, "dead")] {
+        if count > 0 {
+            counts += &format!(", {count} {what}");
+        }
+    }
     bar.set_message(match &row.reason {
         Some(reason) => format!("{counts}; {reason}"),
         None => counts,
