@@ -3,10 +3,13 @@
 -- Subscriptions.
 comment on table rowhook.subscriptions is 'One row for each webhook that was ever served: how far it is, and whether it runs.';
 alter table rowhook.subscriptions
+  add column served       boolean not null default false,
   add column skipped      bigint not null default 0,
   add column skipped_from bigint,
   add column skipped_to   bigint,
   add column skipped_at   timestamptz;
+comment on column rowhook.subscriptions.served is
+  'Whether the daemon that looked last has the webhook in its settings.';
 comment on column rowhook.subscriptions.skipped is
   'Sequence ids that the retention took before the cursor came to them: so many in all.';
 comment on column rowhook.subscriptions.skipped_from is 'The first one of the last such range.';

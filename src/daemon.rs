@@ -274,10 +274,12 @@ async fn dispatch(mut dispatch: Dispatch, stop: CancellationToken) -> Result<()>
     let (states, seen) = watch::channel(switchboard::States::default());
     let mut switchboard = JoinSet::new();
     let link = dispatch.shared.link.clone();
+    let now = dispatch.settings.clone();
     switchboard.spawn(switchboard::follow(
         link,
         states,
         Arc::clone(&dispatch.shared.metrics),
+        move || names(&now.borrow()),
         stop.clone(),
     ));
     let mut replays = JoinSet::new();
@@ -319,6 +321,11 @@ fn replays_ended(
         _ if stop.is_cancelled() => Ok(()),
         _ => Err(Fault::permanent("nobody looks at the replays any more")),
     }
+}
+
+fn names(settings: &Settings) -> Vec<String> {
+    let webhooks = settings.webhooks.iter();
+    webhooks.map(|webhook| webhook.name.clone()).collect()
 }
 
 /// Waits for the stream to run; gives the epoch.

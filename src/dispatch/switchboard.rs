@@ -1,5 +1,5 @@
 //! Which subscriptions are paused, and how many of their deliveries are dead: one look at the
-//! tables for all of them.
+//! tables for all of them. The other way round, they learn which subscriptions are served.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -48,10 +48,15 @@ pub async fn follow(
     link: Link,
     states: watch::Sender<States>,
     metrics: Arc<Metrics>,
+    served: impl Fn() -> Vec<String>,
     stop: CancellationToken,
 ) {
     loop {
-        match look(&link).await {
+        let looked = async {
+            note_served(&link, &served()).await?;
+            look(&link).await
+        };
+        match looked.await {
             Ok(seen) => {
                 for (name, state) in seen.0.iter() {
                     let label = WebhookLabel {
@@ -75,6 +80,16 @@ pub async fn follow(
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
+}
+
+/// Writes nothing where nothing has changed.
+async fn note_served(link: &Link, names: &[String]) -> Result<()> {
+    let sql = "update rowhook.subscriptions set served = (name = any ($1)) \
+                where served <> (name = any ($1))";
+    let connection = link.connection().await?;
+    let noted = connection.execute(sql, &[&names]).await;
+    noted.map_err(|error| sql_fault("cannot note which webhooks are served", error))?;
+    Ok(())
 }
 
 async fn look(link: &Link) -> Result<States> {

@@ -141,6 +141,19 @@ async fn a_webhook_that_comes_back_goes_on_from_its_cursor_unless_it_was_forgott
         .fail(&["webhooks", "forget", "hook", "--yes"], 78)
         .await;
     assert!(said.contains("is in the settings"), "{said}");
+    let mut served = served;
+    let served_now = "select 1 from rowhook.subscriptions where name = 'hook' and served";
+    wait_for(&served.client, "one that is served", async || {
+        let row = served.client.query_opt(served_now, &[]).await;
+        row.unwrap().is_some()
+    })
+    .await;
+    served.rowhook = without_webhooks(served.rowhook);
+    let said = served
+        .rowhook
+        .fail(&["webhooks", "forget", "hook", "--yes"], 75)
+        .await;
+    assert!(said.contains("still serves"), "{said}");
 
     let (served, line) = reload(served, without_webhooks).await;
     assert!(line.contains(r#""removed":"hook""#), "{line}");
@@ -157,6 +170,11 @@ async fn a_webhook_that_comes_back_goes_on_from_its_cursor_unless_it_was_forgott
     served.wait_for_cursor("hook", 8).await;
 
     let (served, _) = reload(served, without_webhooks).await;
+    let gone = "select 1 from rowhook.subscriptions where name = 'hook' and not served";
+    wait_for(&served.client, "one that is not served", async || {
+        served.client.query_opt(gone, &[]).await.unwrap().is_some()
+    })
+    .await;
     let forget = ["webhooks", "forget", "hook"];
     let said = served.rowhook.fail(&forget, 78).await;
     assert!(

@@ -1,6 +1,6 @@
 //! `rowhook webhooks forget`: the cursor and the deliveries of a webhook that is no more.
 
-use super::{print, status, teardown};
+use super::{backfill, print, status, teardown};
 use crate::event_log::replays;
 use crate::fault::{Fault, Result};
 use crate::ops::settings::Settings;
@@ -31,6 +31,12 @@ pub async fn forget(settings: &Settings, name: &str, yes: bool) -> Result<()> {
             others => fault.next_step(format!("one of: {}", others.join(", "))),
         });
     };
+    if is_served(&log, name).await? && backfill::is_streaming(settings).await? {
+        return Err(
+            Fault::transient(format!("the daemon still serves webhook \"{name}\""))
+                .next_step("reload it, and try again two seconds later"),
+        );
+    }
     print::line(format!(
         "{name}: cursor at event {}, {} parked and {} dead deliveries, and its replays",
         webhook["cursor"], webhook["parked"], webhook["dead"]
@@ -46,4 +52,13 @@ pub async fn forget(settings: &Settings, name: &str, yes: bool) -> Result<()> {
     print::line(format!(
         "{name}: forgotten; under this name a new webhook would start anew"
     ))
+}
+
+/// Without its row the daemon's runner would take itself for fenced off.
+async fn is_served(log: &Connection, name: &str) -> Result<bool> {
+    let fault = |error| sql_fault("cannot read the webhooks", error);
+    let sql = "select served from rowhook.subscriptions where name = $1";
+    let row = log.query_opt(sql, &[&name]).await.map_err(fault)?;
+    let served = row.map(|row| row.try_get(0)).transpose().map_err(fault)?;
+    Ok(served.unwrap_or(false))
 }
