@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use crate::capture::backfill::{Backfiller, Handover};
 use crate::capture::{Capturer, Standing};
 use crate::dispatch::recorder::{Recorder, Records};
-use crate::dispatch::{Runner, switchboard};
+use crate::dispatch::replays::{Replays, RunnerOf};
+use crate::dispatch::{Runner, Subscription, switchboard};
 use crate::event_log::{Link, Note, Tail, WAITING_NOTES};
 use crate::fault::{Fault, Kind, Result};
-use crate::ops::health::Health;
+use crate::ops::health::{Health, Stage};
 use crate::ops::metrics::Metrics;
 use crate::ops::pulse::Pulse;
 use crate::ops::settings::Settings;
@@ -164,6 +165,28 @@ impl Shared {
         }
     }
 
+    fn runner(
+        &self,
+        settings: &Settings,
+        subscription: &Arc<Subscription>,
+        epoch: i64,
+        states: &watch::Receiver<switchboard::States>,
+        records: &Records,
+        stage: Stage,
+    ) -> Runner {
+        Runner {
+            subscription: Arc::clone(subscription),
+            source: Arc::from(settings.source.target.database.as_str()),
+            tail: Arc::clone(&self.tail),
+            link: self.link.clone(),
+            epoch,
+            states: states.clone(),
+            records: records.clone(),
+            metrics: Arc::clone(&self.metrics),
+            stage,
+        }
+    }
+
     fn capturer(&self, settings: &Settings, notes: mpsc::Receiver<Note>) -> Capturer {
         Capturer {
             source: settings.source.clone(),
@@ -229,10 +252,27 @@ struct Dispatch {
 
 /// A runner at work.
 struct Running {
+    /// What it serves.
+    subscription: Arc<Subscription>,
     /// Asks it to stop.
     stop: CancellationToken,
     /// Says that it has.
     ended: CancellationToken,
+}
+
+impl Running {
+    /// Whether it goes on as it is: nothing of its subscription has changed.
+    fn serves(&self, subscription: &Subscription) -> bool {
+        !self.stop.is_cancelled() && *self.subscription == *subscription
+    }
+}
+
+/// What new settings changed: names of webhooks.
+#[derive(Debug, Default)]
+struct Change {
+    added: Vec<String>,
+    changed: Vec<String>,
+    removed: Vec<String>,
 }
 
 /// A runner that ended.
@@ -249,30 +289,58 @@ async fn dispatch(mut dispatch: Dispatch, stop: CancellationToken) -> Result<()>
     let (states, seen) = watch::channel(switchboard::States::default());
     let mut switchboard = JoinSet::new();
     let link = dispatch.shared.link.clone();
+    let now = dispatch.settings.clone();
     switchboard.spawn(switchboard::follow(
         link,
         states,
         Arc::clone(&dispatch.shared.metrics),
+        move || names(&now.borrow()),
         stop.clone(),
     ));
+    let mut replays = JoinSet::new();
+    replays.spawn(dispatch.replays(epoch, &seen).run(stop.clone()));
+    let mut is_reload = false;
     loop {
         let settings = Arc::clone(&dispatch.settings.borrow_and_update());
-        dispatch.start(&settings, epoch, &seen, &stop);
+        let change = dispatch.start(&settings, epoch, &seen, &stop);
+        if std::mem::replace(&mut is_reload, true) {
+            let [added, changed, removed] =
+                [change.added, change.changed, change.removed].map(|names| names.join(", "));
+            tracing::info!(%added, %changed, %removed, "webhooks reloaded");
+        }
         let outcome = tokio::select! {
             ended = first_runner_end(&mut dispatch.tasks) => ended,
             _ = switchboard.join_next() => match stop.is_cancelled() {
                 true => Ok(()),
                 false => Err(Fault::permanent("nobody looks at the webhooks' states any more")),
             },
+            ended = replays.join_next() => replays_ended(ended, &stop),
             changed = dispatch.settings.changed() => changed.map_err(|_| Fault::permanent("nobody holds the settings")),
             () = stop.cancelled() => Ok(()),
         };
         if outcome.is_err() || stop.is_cancelled() {
             dispatch.end().await;
+            while replays.join_next().await.is_some() {}
             return outcome;
         }
-        tracing::info!("webhooks reloaded");
     }
+}
+
+/// Without having been asked to, the end of the replays is a fault.
+fn replays_ended(
+    ended: Option<Result<Result<()>, tokio::task::JoinError>>,
+    stop: &CancellationToken,
+) -> Result<()> {
+    match ended {
+        Some(Ok(Err(fault))) => Err(fault),
+        _ if stop.is_cancelled() => Ok(()),
+        _ => Err(Fault::permanent("nobody looks at the replays any more")),
+    }
+}
+
+fn names(settings: &Settings) -> Vec<String> {
+    let webhooks = settings.webhooks.iter();
+    webhooks.map(|webhook| webhook.name.clone()).collect()
 }
 
 /// Waits for the stream to run; gives the epoch.
@@ -289,37 +357,45 @@ async fn claimed(mut standing: watch::Receiver<Standing>, stop: &CancellationTok
 }
 
 impl Dispatch {
-    /// Starts a runner for each webhook, and ends those of the settings before. Each one waits for
-    /// its own predecessor alone: a slow receiver does not hold up the others.
+    /// Starts a runner for each webhook that is new or has changed, and ends those of the settings
+    /// before. Each one waits for its own predecessor alone: a slow receiver does not hold up the
+    /// others, and a webhook that is as it was goes on undisturbed.
     fn start(
         &mut self,
         settings: &Settings,
         epoch: i64,
         states: &watch::Receiver<switchboard::States>,
         stop: &CancellationToken,
-    ) {
-        let source: Arc<str> = Arc::from(settings.source.target.database.as_str());
+    ) -> Change {
+        let mut change = Change::default();
         let mut before = std::mem::take(&mut self.running);
-        for running in before.values() {
-            running.stop.cancel();
-        }
         for subscription in &settings.webhooks {
-            let runner = Runner {
-                subscription: Arc::new(subscription.clone()),
-                source: Arc::clone(&source),
-                tail: Arc::clone(&self.shared.tail),
-                link: self.shared.link.clone(),
-                epoch,
-                states: states.clone(),
-                records: self.records.clone(),
-                metrics: Arc::clone(&self.shared.metrics),
-                stage: self.shared.health.stage(&subscription.name),
+            let name = subscription.name.clone();
+            let predecessor = match before.remove(&name) {
+                Some(running) if running.serves(subscription) => {
+                    self.running.insert(name, running);
+                    continue;
+                }
+                predecessor => predecessor,
             };
+            match &predecessor {
+                Some(running) if !running.stop.is_cancelled() => {
+                    running.stop.cancel();
+                    change.changed.push(name);
+                }
+                _ => change.added.push(name),
+            }
+            let subscription = Arc::new(subscription.clone());
+            let stage = self.shared.health.stage(&subscription.name);
+            let runner =
+                self.shared
+                    .runner(settings, &subscription, epoch, states, &self.records, stage);
+            let name = subscription.name.clone();
             let running = Running {
+                subscription,
                 stop: stop.child_token(),
                 ended: CancellationToken::new(),
             };
-            let predecessor = before.remove(&subscription.name);
             let (stop, ended) = (running.stop.clone(), running.ended.clone().drop_guard());
             self.tasks.spawn(async move {
                 if let Some(predecessor) = predecessor {
@@ -332,11 +408,38 @@ impl Dispatch {
                     outcome,
                 }
             });
-            self.running.insert(subscription.name.clone(), running);
+            self.running.insert(name, running);
         }
+        for (name, running) in &before {
+            if !running.stop.is_cancelled() {
+                running.stop.cancel();
+                change.removed.push(name.clone());
+            }
+        }
+        change.removed.sort_unstable();
         // One that was removed and comes back has to wait for its end, too.
         before.retain(|_, running| !running.ended.is_cancelled());
         self.running.extend(before);
+        change
+    }
+
+    /// What looks after the replays. Their stages are no matter of health: they wait for others.
+    fn replays(&self, epoch: i64, states: &watch::Receiver<switchboard::States>) -> Replays {
+        let (shared, seen) = (self.shared.clone(), states.clone());
+        let (settings, records) = (self.settings.clone(), self.records.clone());
+        let runner_of: RunnerOf = Box::new(move |name| {
+            let now = Arc::clone(&settings.borrow());
+            let named = now.webhooks.iter().find(|webhook| webhook.name == name)?;
+            let subscription = Arc::new(named.clone());
+            let stage = Stage::default();
+            Some(shared.runner(&now, &subscription, epoch, &seen, &records, stage))
+        });
+        Replays::new(
+            self.shared.link.clone(),
+            Arc::clone(&self.shared.metrics),
+            states.clone(),
+            runner_of,
+        )
     }
 
     /// Ends all runners.

@@ -23,6 +23,8 @@ pub enum Rule {
     Changed,
     /// The condition is not met.
     When,
+    /// The replay is of other events.
+    Replay,
 }
 
 impl Rule {
@@ -33,6 +35,7 @@ impl Rule {
             Self::Events => "events",
             Self::Changed => "changed",
             Self::When => "when",
+            Self::Replay => "replay",
         }
     }
 }
@@ -80,10 +83,30 @@ impl Subscription {
     /// Whether it wants an event.
     #[must_use]
     pub fn choose(&self, event: &Event) -> Choice {
+        if self
+            .replay
+            .as_ref()
+            .is_some_and(|replay| !replay.takes(event))
+        {
+            return Choice::Filtered(Rule::Replay);
+        }
         if !self.events.matches(&event.event_type) {
             return Choice::Filtered(Rule::Events);
         }
-        self.conditions.judge(event)
+        match self.conditions.judge(event) {
+            Choice::Wanted => self.replayed(event),
+            choice => choice,
+        }
+    }
+
+    /// What the condition of a replay makes of an event that its webhook wants.
+    fn replayed(&self, event: &Event) -> Choice {
+        let replay = self.replay.as_ref();
+        match replay.and_then(|replay| replay.filter.when.as_ref()?.holds(event).into()) {
+            None | Some(Ok(true)) => Choice::Wanted,
+            Some(Ok(false)) => Choice::Filtered(Rule::Replay),
+            Some(Err(reason)) => Choice::Failed(format!("--when: {reason}")),
+        }
     }
 }
 

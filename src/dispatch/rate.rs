@@ -14,6 +14,36 @@ pub struct Rate {
     pub per: Duration,
 }
 
+impl Rate {
+    /// So many requests a second; `None` if that is no rate.
+    #[must_use]
+    pub fn per_second(requests: f64) -> Option<Self> {
+        let many = NonZeroU32::MIN.saturating_add(999);
+        let per = Duration::try_from_secs_f64(f64::from(many.get()) / requests).ok()?;
+        let requests = many;
+        (!per.is_zero()).then_some(Self { requests, per })
+    }
+
+    /// A quarter of it.
+    #[must_use]
+    pub fn quarter(self) -> Self {
+        Self {
+            per: self.per.saturating_mul(4),
+            ..self
+        }
+    }
+
+    /// The slower one.
+    #[must_use]
+    pub fn slower(self, other: Self) -> Self {
+        let interval = |rate: Self| rate.per / rate.requests.get();
+        match interval(self) >= interval(other) {
+            true => self,
+            false => other,
+        }
+    }
+}
+
 /// A token bucket, kept as the time when it is full again (the generic cell rate algorithm): it
 /// needs no refilling and does not drift. It holds the requests of one second, but at least one.
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,7 @@ mod asking;
 mod feeding;
 mod pacing;
 mod reordering;
+mod replaying;
 mod sending;
 mod telling;
 mod together;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::asking::Asking;
 use self::feeding::PAGE;
+use self::replaying::Replaying;
 use self::sending::{Attempt, Desk};
 use self::telling::Telling;
 use self::witness::Witness;
@@ -35,10 +37,11 @@ use super::window::Window;
 use super::{Start, Subscription};
 use crate::event::Event;
 use crate::event_log::deliveries::{self, Settlement};
-use crate::event_log::{Link, Tail};
+use crate::event_log::{Link, Tail, by_time, retention};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Stage;
 use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel, age};
+use crate::wal::Connection;
 use crate::webhook::{Renderer, Sender};
 
 /// A flush follows the settling of this many events …
@@ -137,6 +140,7 @@ impl Runner {
             labels,
             head,
             shown_cursor: 0,
+            replaying: Replaying::of(&self.subscription),
             runner: self,
         };
         state.run(stop).await
@@ -146,14 +150,28 @@ impl Runner {
     async fn load(&self) -> Result<(Window, Option<Timestamp>)> {
         let name = &self.subscription.name;
         let connection = self.link.connection().await?;
-        let start = match self.subscription.start {
-            Start::Now => *self.tail.head().borrow(),
-            Start::At(sequence_id) => sequence_id - 1,
-            Start::Beginning => deliveries::before_oldest(&connection).await?,
+        let row = match deliveries::look_up(&connection, name).await? {
+            Some(row) => row,
+            None if self.subscription.replay.is_some() => {
+                return Err(Fault::permanent(format!("the cursor of {name} is gone")));
+            }
+            None => {
+                let start = self.start(&connection).await?;
+                deliveries::register(&connection, name, start).await?
+            }
         };
-        let row = deliveries::register(&connection, name, start).await?;
         self.follow_ordering(&connection).await?;
         let rows = deliveries::unfinished(&connection, name).await?;
+        let oldest = deliveries::before_oldest(&connection).await?;
+        if self.subscription.replay.is_none() && row.cursor < oldest {
+            let skipped = retention::note_skipped(&connection, &[name.as_str()], oldest).await?;
+            skipped.iter().for_each(retention::Skipped::tell);
+        }
+        let paused = match &self.subscription.replay {
+            Some(replay) => deliveries::look_up(&connection, &replay.webhook).await?,
+            None => Some(row.clone()),
+        };
+        let pausing = paused.and_then(|row| row.paused.map(|_| row.since));
         let window = Window::new(
             self.subscription.ordering(),
             row.cursor,
@@ -161,7 +179,21 @@ impl Runner {
             Instant::now(),
             Timestamp::now(),
         );
-        Ok((window, row.paused.map(|_| row.since)))
+        Ok((window, pausing))
+    }
+
+    /// Behind which event it starts when it is new.
+    async fn start(&self, connection: &Connection) -> Result<i64> {
+        let newest = *self.tail.head().borrow();
+        match self.subscription.start {
+            Start::Now => Ok(newest),
+            Start::At(sequence_id) => Ok(sequence_id - 1),
+            Start::Beginning => deliveries::before_oldest(connection).await,
+            Start::Since(time) => {
+                let oldest = deliveries::before_oldest(connection).await?;
+                by_time::before_first(connection, oldest, newest.max(oldest), time).await
+            }
+        }
     }
 }
 
@@ -213,6 +245,8 @@ struct State {
     labels: Labels,
     head: watch::Receiver<i64>,
     shown_cursor: i64,
+    /// What it does otherwise where it is a replay.
+    replaying: Option<Replaying>,
 }
 
 impl State {
@@ -226,6 +260,9 @@ impl State {
             self.tell_if_due(now);
             self.flush_if_due(now);
             self.show();
+            if self.is_over() {
+                return Ok(());
+            }
             let wake = self.wakes_at(now);
             tokio::select! {
                 biased;
@@ -255,14 +292,14 @@ impl State {
                 .runner
                 .states
                 .borrow()
-                .is_paused(&self.runner.subscription.name)
+                .is_paused(self.runner.subscription.webhook())
     }
 
     /// The tables were looked at: unless that was before it was paused, they say from here on
     /// whether it is.
     fn take_states(&mut self) {
         let states = self.runner.states.borrow_and_update();
-        let looked = states.since(&self.runner.subscription.name);
+        let looked = states.since(self.runner.subscription.webhook());
         if looked >= self.pausing {
             self.pausing = None;
         }
@@ -288,7 +325,7 @@ impl State {
         }
         let due = *self.flush_due.get_or_insert(now + FLUSH_INTERVAL);
         if now >= due || self.window.unflushed() >= FLUSH_EVENTS {
-            let settlement = self.window.settlement();
+            let settlement = self.settlement();
             self.flush(settlement, None);
         }
     }
@@ -339,7 +376,7 @@ impl State {
     }
 
     fn show(&mut self) {
-        let lag = *self.head.borrow() - self.window.cursor();
+        let lag = self.end() - self.window.cursor();
         if lag <= 0 || self.shown_cursor != self.window.cursor() || self.paused() {
             self.runner.stage.cursor.beat();
             self.shown_cursor = self.window.cursor();
@@ -389,7 +426,7 @@ impl State {
             }
         }
         self.window.prepare_restart();
-        let settlement = self.window.settlement();
+        let settlement = self.settlement();
         let connection = self.runner.link.connection().await?;
         deliveries::settle(
             &connection,

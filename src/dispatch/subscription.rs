@@ -3,12 +3,16 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::ordering::Ordering;
+use super::replay::Replay;
 use super::{Conditions, OrderBy, Rate, pattern::Patterns, retry::RetryPolicy};
 use crate::webhook::Endpoint;
 
-/// A subscription as the settings mean it.
-#[derive(Debug, Clone)]
+/// A subscription as the settings mean it. Two that are equal are served alike: a reload leaves their
+/// runner alone.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Subscription {
     /// Unique name; the key of its row in `rowhook.subscriptions`.
     pub name: String,
@@ -34,6 +38,8 @@ pub struct Subscription {
     pub start: Start,
     /// The receiver.
     pub endpoint: Endpoint,
+    /// `None` for a `[[webhook]]` itself.
+    pub replay: Option<Replay>,
 }
 
 impl Subscription {
@@ -83,4 +89,7 @@ pub enum Start {
     Now,
     /// With this sequence id.
     At(i64),
+    /// With the first event that was committed at this time or later; with the next one that is
+    /// logged, if there is none yet.
+    Since(Timestamp),
 }

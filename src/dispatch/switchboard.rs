@@ -1,5 +1,5 @@
 //! Which subscriptions are paused, and how many of their deliveries are dead: one look at the
-//! tables for all of them.
+//! tables for all of them. The other way round, they learn which subscriptions are served.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ struct State {
     since: Timestamp,
     dead: i64,
     requests: bool,
+    skipped: i64,
 }
 
 impl States {
@@ -54,10 +55,15 @@ pub async fn follow(
     link: Link,
     states: watch::Sender<States>,
     metrics: Arc<Metrics>,
+    served: impl Fn() -> Vec<String>,
     stop: CancellationToken,
 ) {
     loop {
-        match look(&link).await {
+        let looked = async {
+            note_served(&link, &served()).await?;
+            look(&link).await
+        };
+        match looked.await {
             Ok(seen) => {
                 for (name, state) in seen.0.iter() {
                     let label = WebhookLabel {
@@ -66,6 +72,7 @@ pub async fn follow(
                     metrics.dead.get_or_create(&label).set(state.dead);
                     let paused = metrics.paused.get_or_create(&label);
                     paused.set(i64::from(state.paused));
+                    metrics.skipped.get_or_create(&label).set(state.skipped);
                 }
                 states.send_if_modified(|known| {
                     let changed = *known != seen;
@@ -84,6 +91,16 @@ pub async fn follow(
     }
 }
 
+/// Writes nothing where nothing has changed.
+async fn note_served(link: &Link, names: &[String]) -> Result<()> {
+    let sql = "update rowhook.subscriptions set served = (name = any ($1)) \
+                where served <> (name = any ($1))";
+    let connection = link.connection().await?;
+    let noted = connection.execute(sql, &[&names]).await;
+    noted.map_err(|error| sql_fault("cannot note which webhooks are served", error))?;
+    Ok(())
+}
+
 async fn look(link: &Link) -> Result<States> {
     let fault = |error| sql_fault("cannot look at the subscriptions", error);
     let connection = link.connection().await?;
@@ -91,7 +108,8 @@ async fn look(link: &Link) -> Result<States> {
         .query(
             "select s.name, s.state = 'paused', s.since, \
                     (select count(*) from rowhook.deliveries d where d.subscription = s.name and d.state = 'dead'), \
-                    exists (select from rowhook.deliveries d where d.subscription = s.name and d.request is not null) \
+                    exists (select from rowhook.deliveries d where d.subscription = s.name and d.request is not null), \
+                    s.skipped \
                from rowhook.subscriptions s",
             &[],
         )
@@ -105,6 +123,7 @@ async fn look(link: &Link) -> Result<States> {
                 since: row.try_get(2)?,
                 dead: row.try_get(3)?,
                 requests: row.try_get(4)?,
+                skipped: row.try_get(5)?,
             },
         ))
     };

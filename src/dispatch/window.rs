@@ -221,6 +221,21 @@ impl Window {
         self.advance();
     }
 
+    /// What was not offered up to this sequence id is of no interest, or gone.
+    pub(super) fn skip_to(&mut self, sequence_id: i64) {
+        if sequence_id <= self.read_to() {
+            return;
+        }
+        self.settled_since_flush += 1;
+        if self.settled.is_empty() {
+            self.cursor = sequence_id;
+        }
+        while self.read_to() < sequence_id {
+            self.settled.push_back(true);
+        }
+        self.advance();
+    }
+
     fn admit(&mut self, event: Event, doubtful: bool) {
         let key = self.ordering.lane(&event);
         let mut item = Item {

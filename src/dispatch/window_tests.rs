@@ -537,3 +537,22 @@ proptest! {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_skipped_is_settled_behind_what_is_held() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.skip_to(1_000_000);
+    assert_eq!(bench.window.cursor(), 1_000_000);
+    assert_eq!(bench.window.unflushed(), 1);
+    bench.window.offer(event(1_000_003, "a"), &choice(true));
+    bench.window.skip_to(1_000_001);
+    bench.window.skip_to(1_000_010);
+    let window = &bench.window;
+    assert_eq!((window.cursor(), window.read_to()), (1_000_002, 1_000_010));
+    let job = bench.window.next(bench.now, 1).unwrap();
+    let fate = Fate::Decided(Step::Settle, String::new());
+    bench
+        .window
+        .finished(&job.lane, fate, bench.now, bench.clock);
+    assert_eq!(bench.window.cursor(), 1_000_010);
+}

@@ -54,6 +54,8 @@ pub struct Settlement {
     pub kept: Vec<DeliveryRow>,
     /// Operators' requests that those rows answer: sequence ids, and when they were made.
     pub answered: HashMap<i64, Timestamp>,
+    /// The replay whose cursor it is, and how many events were delivered for it.
+    pub replayed: Option<(i64, i64)>,
 }
 
 /// Makes sure that the subscription has a row, starting after `cursor` if it is new.
@@ -233,6 +235,8 @@ async fn try_settle(
                     .iter()
                     .map(|row| settlement.answered.get(&row.sequence_id))
                     .collect::<Vec<_>>(),
+                &settlement.replayed.map(|(replay, _)| replay),
+                &settlement.replayed.map_or(0, |(_, delivered)| delivered),
             ],
         )
         .await?;

@@ -31,6 +31,10 @@ pub struct Filter {
     pub resource: Option<String>,
     /// With this key.
     pub resource_id: Option<String>,
+    /// Committed at this time or later.
+    pub from: Option<Timestamp>,
+    /// Committed before this time.
+    pub to: Option<Timestamp>,
     /// The newest ones instead of the oldest; still in ascending order.
     pub newest: bool,
     /// How many at the most.
@@ -46,7 +50,7 @@ pub struct Filter {
 pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
     let mut conditions = Vec::new();
     let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
-    let given: [(&str, Option<&(dyn ToSql + Sync)>); 5] = [
+    let given: [(&str, Option<&(dyn ToSql + Sync)>); 7] = [
         (
             "sequence_id >",
             filter.after.as_ref().map(|value| value as _),
@@ -67,6 +71,11 @@ pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
             "resource_id =",
             filter.resource_id.as_ref().map(|value| value as _),
         ),
+        (
+            "created_at >=",
+            filter.from.as_ref().map(|value| value as _),
+        ),
+        ("created_at <", filter.to.as_ref().map(|value| value as _)),
     ];
     for (condition, value) in given {
         if let Some(value) = value {

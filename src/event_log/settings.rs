@@ -13,6 +13,8 @@ pub struct LogSettings {
     pub in_source: bool,
     /// Age at which events may go; `None` keeps them for ever.
     pub retention: Option<Duration>,
+    /// For how long after that they are kept for a webhook that has not come to them; `None` for ever.
+    pub retention_max_lag: Option<Duration>,
     /// How long attempts are kept; `None` keeps them for ever.
     pub attempts_retention: Option<Duration>,
     /// How many sequence ids one segment (partition) holds.

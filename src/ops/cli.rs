@@ -1,13 +1,17 @@
 //! The command line: what may be said, and who does it.
 
+mod replay;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::replay::Replay;
+pub(super) use self::replay::{ReplayCommand, Wanted};
 use super::commands::{
-    backfill, check, config, deliveries, events, explain, keys, run, setup, status, teardown,
-    webhooks,
+    backfill, check, config, deliveries, events, explain, forget, keys, replay as replaying, run,
+    setup, status, teardown, webhooks,
 };
 use super::settings;
 use crate::fault::{Fault, Result};
@@ -46,6 +50,8 @@ enum Command {
     Events(Events),
     /// Logs the rows that a table already has as `….snapshot` events, while the daemon runs.
     Backfill(Backfill),
+    /// Sends stored events again to one webhook, while the daemon runs.
+    Replay(Box<Replay>),
     /// Lists, tests, pauses and resumes webhooks; makes and shows their keys.
     #[command(subcommand)]
     Webhooks(Webhooks),
@@ -189,6 +195,14 @@ enum Webhooks {
         #[command(flatten)]
         output: Output,
     },
+    /// Removes the cursor and the deliveries of a webhook that was taken out of the settings.
+    Forget {
+        /// The webhook's name.
+        name: String,
+        /// Does not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     #[command(flatten)]
     Keys(keys::Keys),
 }
@@ -233,6 +247,9 @@ impl Cli {
             Command::Backfill(options) => {
                 block_on(backfill::backfill(&settings::load(&path)?, &options))
             }
+            Command::Replay(options) => {
+                block_on(replaying::replay(&settings::load(&path)?, &options))
+            }
             Command::Deliveries(command) => {
                 block_on(deliveries::deliveries(&settings::load(&path)?, &command))
             }
@@ -259,6 +276,9 @@ impl Cli {
                     )),
                     Webhooks::Resume { name, output } => {
                         block_on(webhooks::set_paused(&settings()?, &name, None, output))
+                    }
+                    Webhooks::Forget { name, yes } => {
+                        block_on(forget::forget(&settings()?, &name, yes))
                     }
                     Webhooks::Keys(keys) => keys.run(&path),
                 }

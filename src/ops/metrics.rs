@@ -81,6 +81,8 @@ pub struct Metrics {
     pub parked: Family<WebhookLabel, Gauge>,
     /// Deliveries that were given up.
     pub dead: Family<WebhookLabel, Gauge>,
+    /// Sequence ids that the retention took before a cursor came to them.
+    pub skipped: Family<WebhookLabel, Gauge>,
     /// Events between a cursor and the head of the log.
     pub subscription_lag: Family<WebhookLabel, Gauge>,
     /// Age of the oldest event behind a cursor.
@@ -129,6 +131,7 @@ impl Default for Metrics {
             commit_to_delivered: Family::new_with_constructor(latency),
             parked: Family::default(),
             dead: Family::default(),
+            skipped: Family::default(),
             subscription_lag: Family::default(),
             subscription_lag_seconds: Family::default(),
             in_flight: Family::default(),
@@ -261,6 +264,11 @@ impl Metrics {
             "Deliveries that were given up",
             self.dead.clone(),
         );
+        r.register(
+            "subscription_skipped_events",
+            "Sequence ids that the retention took before the cursor came to them",
+            self.skipped.clone(),
+        );
         let help = "Events between the cursor and the head of the log";
         r.register(
             "subscription_lag_events",
@@ -331,6 +339,28 @@ impl Metrics {
                 outcome,
             })
             .inc();
+    }
+
+    /// Shows a webhook, or a replay, no longer.
+    pub fn forget(&self, webhook: &str) {
+        for outcome in ["delivered", "retried", "held", "dead", "paused"] {
+            let webhook = webhook.to_owned();
+            self.deliveries.remove(&OutcomeLabel { webhook, outcome });
+        }
+        let label = WebhookLabel {
+            webhook: webhook.to_owned(),
+        };
+        self.commit_to_delivered.remove(&label);
+        for family in [
+            &self.parked,
+            &self.dead,
+            &self.skipped,
+            &self.subscription_lag,
+            &self.in_flight,
+            &self.breaker_open,
+        ] {
+            family.remove(&label);
+        }
     }
 
     /// All of it in the OpenMetrics text format.

@@ -310,17 +310,20 @@ pub async fn drop_old(
             .iter()
             .map(|webhook| webhook.name.as_str())
             .collect();
+        let max_lag = now.log.retention_max_lag;
         let dropping = async {
-            retention::drop_old_segments(&link.connection().await?, retention, &subscriptions).await
+            let log = link.connection().await?;
+            retention::drop_old_segments(&log, retention, max_lag, &subscriptions).await
         };
         let dropped = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             dropped = dropping => dropped,
         };
         match dropped {
-            Ok(dropped) if dropped.is_empty() => {}
+            Ok(dropped) if dropped.segments.is_empty() => {}
             Ok(dropped) => {
-                tracing::info!(segments = ?dropped, "dropped old segments of the log")
+                tracing::info!(segments = ?dropped.segments, "dropped old segments of the log");
+                dropped.skipped.iter().for_each(retention::Skipped::tell);
             }
             Err(fault) => {
                 tracing::warn!(error = %fault.cause(), "cannot drop old segments of the log")

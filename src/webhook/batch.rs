@@ -34,6 +34,7 @@ impl Batch {
                     id: delivery_id(id, subscription),
                     // One that fails is taken apart.
                     attempt: 1,
+                    replay: several.first().and_then(|(_, delivery)| delivery.replay),
                 };
                 (id, delivery)
             }

@@ -10,6 +10,8 @@ pub struct Delivery {
     pub id: Uuid,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// The replay that sends the event again.
+    pub replay: Option<i64>,
 }
 
 /// The id of an event's delivery to a subscription: a version 8 UUID (RFC 9562, section 5.8) cut

@@ -10,7 +10,7 @@ use super::{ClientTls, Payload};
 use crate::secret::Secret;
 
 /// One receiver.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Endpoint {
     /// Name of the subscription, for messages and payloads.
     pub name: String,

@@ -48,6 +48,8 @@ mod bad_days;
 mod seeing;
 mod lanes;
 mod restarts;
+mod replay;
+mod reload;
 mod secrets;
 mod verifiers;
 mod trust;

@@ -146,7 +146,7 @@ async fn a_reload_waits_for_no_slow_receiver_but_its_own() {
     let (slow, good) = (Receiver::start().await, Receiver::start().await);
     let gate = Gate::closed();
     slow.answer_next([Reply::Held(gate.clone(), Box::new(Reply::Status(200)))]);
-    let served = Served::with(|rowhook| {
+    let mut served = Served::with(|rowhook| {
         rowhook
             .webhook_to("slow", &slow, toml! { timeout = "30s" })
             .webhook_to("good", &good, Table::new())
@@ -154,6 +154,11 @@ async fn a_reload_waits_for_no_slow_receiver_but_its_own() {
     .await;
     served.insert(1, 1).await;
     slow.wait_for_count(1).await;
+    served.rowhook = served
+        .rowhook
+        .set("webhook", Value::Array(Vec::new()))
+        .webhook_to("slow", &slow, toml! { timeout = "29s" })
+        .webhook_to("good", &good, toml! { timeout = "29s" });
     let began = Instant::now();
     served.daemon.signal("HUP").await;
     served.daemon.wait_for_log("webhooks reloaded").await;

@@ -10,14 +10,16 @@ use crate::fault::Result;
 /// Events that are read from the log at once, at the most …
 pub(super) const PAGE: i64 = 500;
 /// … as long as they are not more bytes than this.
-const PAGE_BYTES: usize = 4 << 20;
+pub(super) const PAGE_BYTES: usize = 4 << 20;
 
 impl State {
     /// Offers the newest events from memory, or begins to read older ones from the log.
     pub(super) fn read_more(&mut self, now: Instant) {
         if self.window.room() == 0 && !self.breaker.is_open() && !self.paused() {
-            let concurrency = self.runner.subscription.concurrency.get();
-            self.window.relieve(self.breaker.limit(now, concurrency));
+            self.window.relieve(self.limit(now));
+        }
+        if self.replaying.is_some() {
+            return self.read_range(now);
         }
         while self.reading.is_none() && self.window.room() > 0 {
             let read_to = self.window.read_to();
@@ -53,6 +55,10 @@ impl State {
     pub(super) fn take_events(&mut self, events: Result<Vec<Event>>) -> Result<()> {
         self.reading = None;
         match events {
+            Ok(events) if self.replaying.is_some() => {
+                self.take_range(events);
+                Ok(())
+            }
             Ok(events) => {
                 if events.is_empty() {
                     // The head was seen and its events are not there yet: ask again a little later.
@@ -66,7 +72,7 @@ impl State {
         }
     }
 
-    fn offer(&mut self, events: Vec<Event>) {
+    pub(super) fn offer(&mut self, events: Vec<Event>) {
         for event in events {
             self.lag.read(event.sequence_id, event.created_at);
             let choice = self.runner.subscription.choose(&event);
@@ -77,7 +83,7 @@ impl State {
 
 /// How many events to ask for after `asked` gave `got`: as many, if their bytes were too many, and
 /// more, if not.
-fn next_page(asked: i64, got: usize) -> i64 {
+pub(super) fn next_page(asked: i64, got: usize) -> i64 {
     let got = i64::try_from(got).unwrap_or(PAGE);
     match got < asked {
         true => got.max(1),

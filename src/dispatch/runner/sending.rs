@@ -68,8 +68,7 @@ impl State {
         if self.paused() {
             return;
         }
-        let concurrency = self.runner.subscription.concurrency.get();
-        let limit = self.breaker.limit(now, concurrency);
+        let limit = self.limit(now);
         while self.may_send(now)
             && let Some(mut jobs) = self.next_jobs(now, limit)
         {
@@ -135,6 +134,9 @@ impl State {
         let verdict = self.runner.subscription.retry.statuses.verdict(&outcome);
         let mut fate = self.decide(&job, &outcome, &verdict, now);
         self.count(&fate, created_at);
+        if matches!(fate, Fate::Decided(Step::Settle, _)) {
+            self.count_replayed();
+        }
         if let Fate::Decided(Step::Pause { reason }, _) = &fate
             && !self.pause(reason).await?
         {
@@ -230,7 +232,7 @@ impl State {
 
     /// `false` if it could not be noted: the next attempt has to ask again.
     pub(super) async fn pause(&mut self, reason: &str) -> Result<bool> {
-        let name = &self.runner.subscription.name;
+        let name = self.runner.subscription.webhook();
         tracing::error!(webhook = %name, %reason, "the webhook is paused; `rowhook webhooks resume` goes on");
         let paused = async {
             let connection = self.runner.link.connection().await?;
@@ -279,6 +281,7 @@ impl Desk {
         let delivery = Delivery {
             id: delivery_id(event.event_id, &self.subscription.name),
             attempt: job.attempt,
+            replay: self.replay(),
         };
         let began = std::time::Instant::now();
         if self.subscription.batch.is_some() {
@@ -296,6 +299,12 @@ impl Desk {
 
     fn remember(&self, event: &Event, job: &Job, outcome: &Outcome, began: std::time::Instant) {
         let took = self.witness.timed(outcome, began);
-        self.witness.saw(event, job.attempt, outcome, took, None);
+        self.witness
+            .saw(event, job.attempt, outcome, took, self.replay());
+    }
+
+    /// The replay that its attempts are a part of.
+    pub(super) fn replay(&self) -> Option<i64> {
+        self.subscription.replay.as_ref().map(|replay| replay.id)
     }
 }

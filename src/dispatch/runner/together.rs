@@ -90,14 +90,16 @@ impl Desk {
         for (event, part) in events.zip(parts) {
             match (&part.share, outcome.zip(took)) {
                 (Share::Sent, Some((outcome, took))) => {
-                    self.witness.saw(event, part.attempt, outcome, took, None);
+                    self.witness
+                        .saw(event, part.attempt, outcome, took, self.replay());
                 }
                 (Share::Unclear(reason), _) => {
                     let outcome = Outcome::NotRendered {
                         reason: reason.clone(),
                     };
                     let took = self.witness.timed(&outcome, std::time::Instant::now());
-                    self.witness.saw(event, part.attempt, &outcome, took, None);
+                    self.witness
+                        .saw(event, part.attempt, &outcome, took, self.replay());
                 }
                 _ => {}
             }
@@ -122,6 +124,7 @@ impl Desk {
         Delivery {
             id: delivery_id(event.event_id, &self.subscription.name),
             attempt: job.attempt,
+            replay: self.replay(),
         }
     }
 
@@ -158,6 +161,12 @@ impl State {
             let fate = self.fate_of(&part, &fate);
             if !matches!(part.share, Share::Unwanted) {
                 self.count(&fate, part.created_at);
+            }
+            if matches!(
+                (&part.share, &fate),
+                (Share::Sent, Fate::Decided(Step::Settle, _))
+            ) {
+                self.count_replayed();
             }
             fates.push((part.lane, fate));
         }

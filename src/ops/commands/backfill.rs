@@ -192,7 +192,7 @@ async fn watch(
     }
 }
 
-async fn is_streaming(settings: &Settings) -> Result<bool> {
+pub(super) async fn is_streaming(settings: &Settings) -> Result<bool> {
     let source = Connection::open(&settings.source.target, "rowhook backfill").await?;
     let slot = Slot::look_up(&source, &settings.source.slot).await?;
     Ok(slot.is_some_and(|slot| slot.active_pid.is_some()))

@@ -29,7 +29,7 @@ fn filter(list: &List) -> Filter {
         resource_id: list.id.clone(),
         newest: list.after.is_none(),
         limit: list.limit,
-        bytes: None,
+        ..Filter::default()
     }
 }
 

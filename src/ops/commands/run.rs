@@ -108,8 +108,9 @@ fn reload(path: &Path, current: &watch::Sender<Arc<Settings>>) {
     match load(path) {
         Ok(new) => {
             let old = Arc::clone(&current.borrow());
-            for part in needing_restart(&old, &new) {
-                tracing::warn!(%part, "changed in the file; takes effect after a restart");
+            let keys = settings::needing_restart(&old, &new);
+            if !keys.is_empty() {
+                tracing::warn!(keys = %keys.join(", "), "changed in the file; takes effect after a restart");
             }
             current.send_replace(Arc::new(Settings {
                 webhooks: new.webhooks,
@@ -121,18 +122,4 @@ fn reload(path: &Path, current: &watch::Sender<Arc<Settings>>) {
         }
     }
     systemd::reloaded();
-}
-
-fn needing_restart(old: &Settings, new: &Settings) -> Vec<&'static str> {
-    let parts = [
-        ("[source]", old.source != new.source),
-        ("[capture] or [[resource]]", old.capture != new.capture),
-        ("[log]", old.log != new.log),
-        ("[api]", old.api != new.api),
-    ];
-    parts
-        .into_iter()
-        .filter(|(_, changed)| *changed)
-        .map(|(part, _)| part)
-        .collect()
 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::deliveries::until;
-use super::{backfill, print};
-use crate::event_log::{Checkpoint, backfills, migrate};
+use super::{backfill, print, replay};
+use crate::event_log::{Checkpoint, backfills, migrate, replays};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Output;
 use crate::ops::settings::Settings;
@@ -18,6 +18,9 @@ use crate::wal::{Connection, server_error::sql_fault, slot};
 
 /// Between two looks at what the slot holds back.
 const BETWEEN_MEASUREMENTS: Duration = Duration::from_secs(2);
+
+/// The state of a webhook of which only the log knows.
+pub(super) const NOT_IN_SETTINGS: &str = "not in the settings";
 
 /// Prints the status.
 ///
@@ -71,11 +74,14 @@ pub async fn status(settings: &Settings, output: Output) -> Result<()> {
     let webhooks = webhooks(&log, settings).await?;
     let backfills = backfills::list(&log).await?;
     let open: Vec<_> = backfills.iter().filter(|it| it.state.is_open()).collect();
+    let mut replays = replays::kept(&log).await?;
+    replays.retain(replays::ReplayRow::has_work);
     if output.json {
         let backfills: Vec<Value> = open.iter().map(|it| backfill::as_json(it)).collect();
-        return print::json(
-            &json!({ "capture": capture, "webhooks": webhooks, "backfills": backfills }),
-        );
+        let replays: Vec<Value> = replays.iter().map(replay::as_json).collect();
+        return print::json(&json!({
+            "capture": capture, "webhooks": webhooks, "backfills": backfills, "replays": replays,
+        }));
     }
     show(&capture, &webhooks)?;
     for backfill in open {
@@ -90,6 +96,18 @@ pub async fn status(settings: &Settings, output: Output) -> Result<()> {
             backfill
                 .rows_expected
                 .map_or_else(String::new, |rows| format!(" of about {rows}"))
+        ))?;
+    }
+    for replay in &replays {
+        print::line(format!(
+            "\nreplay {} to {}: {} (event {} of {} to {}, {} delivered)",
+            replay.id,
+            replay.request.webhook,
+            replay.reason.as_deref().unwrap_or(replay.state.as_str()),
+            replay.cursor,
+            replay.request.after + 1,
+            replay.request.up_to,
+            replay.delivered
         ))?;
     }
     Ok(())
@@ -178,7 +196,7 @@ pub(super) async fn webhooks(log: &Connection, settings: &Settings) -> Result<Ve
         let configured = settings.webhooks.iter().any(|webhook| webhook.name == name);
         Ok(json!({
             "name": name,
-            "state": if configured { row.try_get::<_, String>(1)? } else { "not in the settings".to_owned() },
+            "state": if configured { row.try_get::<_, String>(1)? } else { NOT_IN_SETTINGS.to_owned() },
             "reason": row.try_get::<_, Option<String>>(2)?,
             "cursor": row.try_get::<_, i64>(3)?,
             "lag_events": row.try_get::<_, i64>(4)?,
@@ -186,6 +204,10 @@ pub(super) async fn webhooks(log: &Connection, settings: &Settings) -> Result<Ve
             "dead": row.try_get::<_, i64>(6)?,
             "last_error": row.try_get::<_, Option<String>>(7)?,
             "breaker": breaker(row)?,
+            "skipped": row.try_get::<_, i64>(11)?,
+            "skipped_from": row.try_get::<_, Option<i64>>(12)?,
+            "skipped_to": row.try_get::<_, Option<i64>>(13)?,
+            "skipped_at": row.try_get::<_, Option<jiff::Timestamp>>(14)?.map(|at| at.to_string()),
         }))
     };
     rows.iter().map(|row| read(row).map_err(fault)).collect()
@@ -289,5 +311,17 @@ pub(super) fn show_webhooks(webhooks: &[Value]) -> Result<()> {
     let head = [
         "WEBHOOK", "STATE", "CURSOR", "BEHIND", "PARKED", "DEAD", "REASON",
     ];
-    print::table(&head, webhooks.iter().map(row).collect())
+    print::table(&head, webhooks.iter().map(row).collect())?;
+    for webhook in webhooks.iter().filter(|it| it["skipped"] != 0) {
+        let at = |key: &str| cell(&webhook[key]);
+        print::line(format!(
+            "\n{}: the retention took events {} to {} before they could be sent ({}; {} in all)",
+            at("name"),
+            at("skipped_from"),
+            at("skipped_to"),
+            at("skipped_at"),
+            at("skipped")
+        ))?;
+    }
+    Ok(())
 }

@@ -44,7 +44,7 @@ pub async fn teardown(settings: &Settings, options: Teardown) -> Result<()> {
             "the event log stays: a later setup goes on in it, and records the time between as a gap",
         )?;
     }
-    if !options.yes && !confirmed()? {
+    if !options.yes && !confirmed("teardown", "Remove these?")? {
         return print::line("nothing was removed");
     }
     slot::drop(&connection, &source.slot).await?;
@@ -115,14 +115,18 @@ async fn forget(settings: &Settings, drop_log: bool) -> Result<()> {
     print::line(done)
 }
 
-fn confirmed() -> Result<bool> {
+/// Asks whoever sits at the terminal.
+///
+/// # Errors
+/// If nobody does.
+pub(super) fn confirmed(command: &str, question: &str) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
-        return Err(Fault::settings(
-            "teardown asks before it removes anything, and there is no terminal to ask on",
-        )
+        return Err(Fault::settings(format!(
+            "{command} asks before it removes anything, and there is no terminal to ask on"
+        ))
         .next_step("run it with --yes"));
     }
-    print!("Remove these? [y/N] ");
+    print!("{question} [y/N] ");
     // A prompt that cannot be shown is answered blindly, which the default covers.
     let _ = std::io::stdout().flush();
     let mut answer = String::new();

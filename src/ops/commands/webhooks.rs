@@ -59,6 +59,7 @@ pub async fn test(settings: &Settings, name: &str, output: Output) -> Result<Exi
     let delivery = Delivery {
         id: delivery_id(event.event_id, name),
         attempt: 1,
+        replay: None,
     };
     let source = Arc::from(settings.source.target.database.as_str());
     let rendered = Renderer::new(source, &subscription.endpoint).render(&event, &delivery);

@@ -12,12 +12,14 @@ mod load;
 mod conninfo;
 mod meaning;
 mod show;
+mod changes;
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
 use std::path::Path;
 
+pub use changes::needing_restart;
 pub(crate) use problem::near_miss;
 pub use schema::schema;
 pub use show::show;
@@ -42,6 +44,9 @@ pub struct Settings {
     pub webhooks: Vec<Subscription>,
     /// The HTTP side; `None` where `api.listen = ""`.
     pub api: Option<Api>,
+    /// The keys as they were written, defaults filled in and secrets redacted: for telling which
+    /// ones have changed.
+    pub written: serde_json::Value,
 }
 
 impl Settings {

@@ -1,5 +1,6 @@
 //! The JSON Schema of the file: for editors, and for reading the file and the environment by it.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::file::File;
@@ -104,14 +105,18 @@ impl<'a> Shape<'a> {
         self.alternatives().into_iter().any(|shape| shape.is(kind))
     }
 
-    /// Checks a text against the words that are allowed here, if only some are.
+    /// Checks a text against the words, or the times, that are allowed here, if only some are.
     pub(crate) fn check_word(self, word: &str) -> Result<(), String> {
         let mut allowed: Vec<&str> = Vec::new();
+        let mut times = "";
         for shape in self.alternatives() {
             match (shape.node.get("const"), shape.node.get("enum")) {
                 (Some(value), _) => allowed.extend(value.as_str()),
                 (_, Some(Value::Array(values))) => {
                     allowed.extend(values.iter().filter_map(Value::as_str));
+                }
+                _ if shape.is_time() && word.parse::<Timestamp>().is_err() => {
+                    times = ", and no time such as \"2026-01-31T12:00:00Z\"";
                 }
                 _ if shape.is("string") => return Ok(()),
                 _ => {}
@@ -121,7 +126,7 @@ impl<'a> Shape<'a> {
             return Ok(());
         }
         let list: Vec<String> = allowed.iter().map(|word| format!("{word:?}")).collect();
-        Err(format!("{word:?} is not one of {}", list.join(", ")))
+        Err(format!("{word:?} is not one of {}{times}", list.join(", ")))
     }
 
     /// Checks a number against the bounds that hold here.
@@ -177,6 +182,12 @@ impl<'a> Shape<'a> {
 
     fn at(self, node: &'a Value) -> Self {
         Self { node, ..self }
+    }
+
+    fn is_time(self) -> bool {
+        self.node
+            .get("format")
+            .is_some_and(|format| format == "date-time")
     }
 
     fn is(self, kind: &str) -> bool {

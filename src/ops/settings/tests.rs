@@ -273,3 +273,54 @@ fn the_schema_has_descriptions_and_defaults() {
     assert_eq!(webhook["additionalProperties"], false);
     assert_eq!(webhook["properties"]["concurrency"]["maximum"], 1024);
 }
+
+#[test]
+fn a_webhook_starts_at_a_time_and_the_retention_has_a_bound() {
+    let webhook = "[[webhook]]\nname = \"a\"\nurl = \"http://a\"\n";
+    let log = "[log]\nretention_max_lag = \"7d\"\n";
+    let start = "start = \"2026-01-31T13:00:00+01:00\"\n";
+    let text = source_and(&format!("{log}{webhook}{start}"));
+    let settings = Written::new(&text).load(&[]).unwrap();
+    let time = "2026-01-31T12:00:00Z".parse().unwrap();
+    assert_eq!(settings.webhooks[0].start, Start::Since(time));
+    let week = Duration::from_secs(7 * 86_400);
+    assert_eq!(settings.log.retention_max_lag, Some(week));
+    let variable = [("ROWHOOK__WEBHOOK__0__START", "2026-01-31T12:00:00Z")];
+    let settings = Written::new(&source_and(webhook)).load(&variable).unwrap();
+    assert_eq!(settings.webhooks[0].start, Start::Since(time));
+    assert_eq!(settings.log.retention_max_lag, None);
+    let log = "[log]\nretention = \"forever\"\nretention_max_lag = \"7d\"\n";
+    let cause = cause(&source_and(log));
+    assert!(
+        cause.contains("log.retention_max_lag: means nothing"),
+        "{cause}"
+    );
+}
+
+#[test]
+fn what_a_reload_cannot_change_is_named_by_its_key() {
+    let load = |text: &str| Written::new(text).load(&[]).unwrap();
+    let before = load(SOURCE);
+    let same = load(&source_and(
+        "[log]\nretention = \"2160h\"\n[[webhook]]\nname = \"a\"\nurl = \"http://a\"\n",
+    ));
+    assert_eq!(needing_restart(&before, &same), [""; 0]);
+    let other = load(&source_and(
+        "slot = \"s\"\npassword = \"p\"\n[log]\nretention = \"1d\"\n[[resource]]\ntable = \"t\"\nname = \"u\"\n[api]\nlisten = \"\"\n",
+    ));
+    assert_eq!(
+        needing_restart(&before, &other),
+        [
+            "api.listen",
+            "log.retention",
+            "resource",
+            "source.password",
+            "source.slot"
+        ]
+    );
+    let secret = |secret: &str| load(&source_and(&format!("password = \"{secret}\"\n")));
+    assert_eq!(
+        needing_restart(&secret("a"), &secret("b")),
+        ["source.password"]
+    );
+}

@@ -30,6 +30,10 @@ impl Renderer {
         json.quoted(delivery.id);
         json.key("attempt");
         json.number(delivery.attempt);
+        if let (Format::Rowhook, Some(replay)) = (format, delivery.replay) {
+            json.key("replay");
+            json.number(replay);
+        }
         json.close();
         json.close();
     }

@@ -70,6 +70,7 @@ fn shown(event: &Event, format: Format) -> String {
     let delivery = Delivery {
         id: Uuid::from_u128(0x22),
         attempt: 1,
+        replay: None,
     };
     let body = rendered(event, "shop", "billing", &delivery, format);
     serde_json::from_slice::<serde_json::Value>(&body).unwrap();
@@ -257,6 +258,7 @@ fn a_batch_is_an_array_of_what_each_would_be_alone() {
     let delivery = |id, attempt| Delivery {
         id: Uuid::from_u128(id),
         attempt,
+        replay: None,
     };
     let batch = [(&created, delivery(0x22, 1)), (&updated, delivery(0x33, 2))];
     let alone: Vec<String> = batch
@@ -308,6 +310,7 @@ fn names_are_escaped() {
         &Delivery {
             id: Uuid::nil(),
             attempt: u32::MAX,
+            replay: None,
         },
         Format::Rowhook,
     );
@@ -328,5 +331,21 @@ fn a_time_has_four_digits_for_its_year() {
         (i64::MIN, "0000-01-01T00:00:00Z"),
     ] {
         assert_eq!(time(microseconds).to_string(), text);
+    }
+}
+
+#[test]
+fn a_replay_is_marked_in_our_own_format_alone() {
+    let delivery = Delivery {
+        id: Uuid::nil(),
+        attempt: 2,
+        replay: Some(7),
+    };
+    let event = event(Action::Created);
+    for (format, expected) in [(Format::Rowhook, Some(7)), (Format::Snaapi, None)] {
+        let body = rendered(&event, "shop", "billing", &delivery, format);
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let replay = body["delivery"].get("replay");
+        assert_eq!(replay.and_then(serde_json::Value::as_i64), expected);
     }
 }

@@ -106,6 +106,9 @@ impl Headers {
             "x-rowhook-attempt",
             &delivery.attempt.to_string(),
         );
+        if let Some(replay) = delivery.replay {
+            put(&mut headers, "x-rowhook-replay", &replay.to_string());
+        }
         for (name, value) in &body.headers {
             put(&mut headers, name, &encoded(value));
         }

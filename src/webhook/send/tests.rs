@@ -106,6 +106,7 @@ pub(super) fn delivery() -> Delivery {
     Delivery {
         id: Uuid::from_u128(0x22),
         attempt: 3,
+        replay: None,
     }
 }
 

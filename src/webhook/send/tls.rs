@@ -11,6 +11,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
 
 /// TLS to one endpoint. By default the system's CA certificates are trusted and none is shown.
 #[derive(Clone, Default)]
@@ -18,6 +19,15 @@ pub struct ClientTls {
     roots: Option<Vec<Certificate>>,
     identity: Option<Identity>,
     key_file: Option<PathBuf>,
+    /// Digest of what the files held.
+    contents: Vec<u8>,
+}
+
+/// Whoever trusts the same and shows the same is the same; files may get new contents.
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.contents, &self.key_file) == (&other.contents, &other.key_file)
+    }
 }
 
 impl ClientTls {
@@ -35,6 +45,7 @@ impl ClientTls {
             RootCertStore::empty()
                 .add(certificate.clone())
                 .map_err(|_| unusable())?;
+            self.note(b"trusted", &certificate);
             roots.push(Certificate::from_der(&certificate).map_err(|_| unusable())?);
         }
         self.roots = Some(roots);
@@ -63,10 +74,17 @@ impl ClientTls {
                 _ => format!("the key in {key_name} cannot be used with the certificate in {cert}"),
             },
         )?;
+        self.note(b"shown", together.as_bytes());
         let identity = Identity::from_pem(together.as_bytes());
         self.identity = Some(identity.map_err(|_| format!("{cert} cannot be used"))?);
         self.key_file = Some(key_file.to_owned());
         Ok(())
+    }
+
+    fn note(&mut self, what: &[u8], held: &[u8]) {
+        let digest = Sha256::new_with_prefix(&self.contents);
+        let digest = digest.chain_update(what).chain_update(held);
+        self.contents = digest.finalize().to_vec();
     }
 
     /// Where the private key is.

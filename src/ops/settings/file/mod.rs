@@ -127,6 +127,9 @@ pub(crate) struct Log {
     pub(crate) tls: Option<Tls>,
     /// How long events are kept: a duration such as "90d", or "forever".
     pub(crate) retention: String,
+    /// For how long after `retention` events are kept for a webhook that has not come to them: a
+    /// duration such as "7d", or "forever". What goes after that is not sent, and noted.
+    pub(crate) retention_max_lag: String,
     /// How long the attempt log keeps what came of each request: a duration such as "7d", or
     /// "forever".
     pub(crate) attempts_retention: String,
@@ -143,6 +146,7 @@ impl Default for Log {
             password_file: None,
             tls: None,
             retention: "90d".into(),
+            retention_max_lag: "forever".into(),
             attempts_retention: "7d".into(),
             segment_size: 1_000_000,
         }

@@ -175,13 +175,15 @@ impl Default for Retry {
 }
 
 /// Where a new subscription starts reading.
-#[derive(Debug, Clone, Copy, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Start {
     /// In words.
     Word(StartWord),
     /// With this sequence id.
     At(#[schemars(range(min = 0))] i64),
+    /// With the first event that was committed at this time (RFC 3339) or later.
+    Since(#[schemars(extend("format" = "date-time"))] String),
 }
 
 /// Where a new subscription starts reading, in words.

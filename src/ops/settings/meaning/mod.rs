@@ -60,6 +60,8 @@ impl Reader<'_> {
             log: log?,
             webhooks: network::guarded(webhooks?, &guard?),
             api: listen?.map(|listen| Api { listen }),
+            // It came from TOML or the environment, so it is JSON, too.
+            written: serde_json::to_value(file).unwrap_or_default(),
         })
     }
 }

@@ -63,9 +63,14 @@ impl Reader<'_> {
                 source.cloned()
             }
         };
-        let kept = self
-            .problems
-            .take("log.retention", retention(&written.retention));
+        let age = retention(&written.retention);
+        let age = self.problems.take("log.retention", age);
+        let max_lag = retention(&written.retention_max_lag);
+        let max_lag = self.problems.take("log.retention_max_lag", max_lag);
+        if let (Some(None), Some(Some(_))) = (age, max_lag) {
+            let what = "means nothing where retention = \"forever\"";
+            self.problems.refuse("log.retention_max_lag", what);
+        }
         let attempts = retention(&written.attempts_retention);
         let attempts_retention = self.problems.take("log.attempts_retention", attempts);
         let (target, source) = (target?, source?);
@@ -73,7 +78,8 @@ impl Reader<'_> {
             in_source: (&target.host, target.port, &target.database)
                 == (&source.host, source.port, &source.database),
             target,
-            retention: kept?,
+            retention: age?,
+            retention_max_lag: max_lag?,
             attempts_retention: attempts_retention?,
             segment_size: written.segment_size,
         })

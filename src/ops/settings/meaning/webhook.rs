@@ -48,6 +48,7 @@ impl Reader<'_> {
         let batch = self.batch(&at("batch"), &written.batch);
         let retry = self.retry(&at("retry"), &written.retry);
         let endpoint = self.endpoint(&at(""), written);
+        let start = self.problems.take(&at("start"), start(&written.start));
         Some(Subscription {
             name: name?,
             events: events?,
@@ -66,12 +67,9 @@ impl Reader<'_> {
                 file::Attempts::All => Keeps::All,
                 file::Attempts::Failures => Keeps::Failures,
             },
-            start: match written.start {
-                file::Start::Word(StartWord::Now) => Start::Now,
-                file::Start::Word(StartWord::Beginning) => Start::Beginning,
-                file::Start::At(sequence_id) => Start::At(sequence_id),
-            },
+            start: start?,
             endpoint: endpoint?,
+            replay: None,
         })
     }
 
@@ -174,6 +172,18 @@ fn name(name: &str) -> Result<String, String> {
         return Ok(name.into());
     }
     Err(format!("{name:?} is not a name of a-z, 0-9, _ and -"))
+}
+
+fn start(written: &file::Start) -> Result<Start, String> {
+    Ok(match written {
+        file::Start::Word(StartWord::Now) => Start::Now,
+        file::Start::Word(StartWord::Beginning) => Start::Beginning,
+        file::Start::At(sequence_id) => Start::At(*sequence_id),
+        file::Start::Since(time) => Start::Since(
+            time.parse()
+                .map_err(|cause| format!("{time:?} is not a time: {cause}"))?,
+        ),
+    })
 }
 
 fn events(written: &[String]) -> Result<Patterns, String> {

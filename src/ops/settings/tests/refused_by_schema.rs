@@ -53,7 +53,7 @@ retry = { multiplier = 0.5, attempts = 99999999999 }
   rowhook.toml:9: webhook[0].events[1]: must be a string, found integer
   rowhook.toml:10: webhook[0].concurrency: must be at least 1
   rowhook.toml:11: webhook[0].order: must be a string, found boolean
-  rowhook.toml:12: webhook[0].start: \"later\" is not one of \"now\", \"beginning\"
+  rowhook.toml:12: webhook[0].start: \"later\" is not one of \"now\", \"beginning\", and no time such as \"2026-01-31T12:00:00Z\"
   rowhook.toml:13: webhook[0].retry.multiplier: must be at least 1
   rowhook.toml:13: webhook[0].retry.attempts: must be at most 1000000"
     );

@@ -88,6 +88,7 @@ fn delivery() -> Delivery {
     Delivery {
         id: uuid::Uuid::from_u128(0x22),
         attempt: 2,
+        replay: None,
     }
 }
 
