@@ -102,7 +102,7 @@ impl Filter {
 /// # Errors
 /// What is wrong with it, and where.
 pub fn parse_when(expression: &str) -> Result<Expression, String> {
-    Expression::compile(expression).map_err(|mistake| mistake.to_string())
+    Expression::compile(expression).map_err(|mistake| format!("--when: {mistake}"))
 }
 
 impl Replay {

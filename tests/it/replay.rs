@@ -186,6 +186,26 @@ async fn filters_choose_and_a_dry_run_counts_what_they_choose() {
 }
 
 #[tokio::test]
+async fn a_condition_chooses_among_the_rows() {
+    let receiver = Receiver::start().await;
+    let served = Served::to(&receiver, Table::new()).await;
+    served.insert(1, 3).await;
+    accepted(&receiver, 3).await;
+    let rowhook = &served.rowhook;
+    let asked = ["replay", "--webhook", "hook", "--after", "0", "--when"];
+    let counted = [&asked[..], &["new.id >= 2", "--dry-run"]].concat();
+    let said = rowhook.succeed(&counted).await;
+    assert!(said.starts_with("2 events would be sent"), "{said}");
+    rowhook
+        .succeed(&[&asked[..], &["new.id == 2"]].concat())
+        .await;
+    let requests = receiver.wait_for_count(4).await;
+    assert_eq!(requests.len(), 4);
+    assert_eq!(requests[3].resource_id, "2");
+    assert_eq!(requests[3].header("x-rowhook-replay"), Some("1"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_replayed_is_refused_with_the_reason() {
     let receiver = Receiver::start().await;
     let served = Served::to(&receiver, Table::new()).await;
@@ -205,9 +225,9 @@ async fn what_cannot_be_replayed_is_refused_with_the_reason() {
             "\"t\" matches no event",
         ),
         (
-            &["--webhook", "hook", "--after", "0", "--when", "true"],
+            &["--webhook", "hook", "--after", "0", "--when", "nw.id == 2"],
             78,
-            "does not understand",
+            "--when: column 1: unknown variable `nw`",
         ),
         (
             &["--webhook", "hook", "--after", "0", "--rate", "fast"],

@@ -345,7 +345,7 @@ async fn what_waits_can_be_sent_at_once_or_discarded_and_its_lane_goes_on() {
     receiver.on_request({
         let gate = gate.clone();
         move |request| match (request.sequence_id, request.attempt) {
-            (1 | 3, 1) => Reply::with_header(503, "Retry-After", "3600"),
+            (1 | 3, 1) => Reply::with_header(500, "Retry-After", "3600"),
             (5, _) => Reply::Held(gate.clone(), Box::new(Reply::Status(200))),
             _ => Reply::Status(200),
         }
@@ -388,7 +388,7 @@ async fn requests_made_while_no_daemon_runs_are_done_when_one_starts() {
         // Holds the cursor before the others.
         "0" => Reply::Hang,
         "1" | "2" => Reply::Status(413),
-        "3" => Reply::with_header(503, "Retry-After", "3600"),
+        "3" => Reply::with_header(500, "Retry-After", "3600"),
         _ => Reply::Status(200),
     });
     let mut served = Served::to(&receiver, toml! { timeout = "60s" }).await;
