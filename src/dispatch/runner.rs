@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -52,6 +54,8 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// How long requests in flight may take to end when the daemon stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+/// Time between two updates of the metrics.
+const SHOW_INTERVAL: Duration = Duration::from_millis(50);
 /// The loop turns at least this often, so that its pulse can be felt.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -140,6 +144,7 @@ impl Runner {
             labels,
             head,
             shown_cursor: 0,
+            show_due: Instant::now(),
             replaying: Replaying::of(&self.subscription),
             runner: self,
         };
@@ -200,6 +205,8 @@ impl Runner {
 /// The metrics of one webhook, looked up once.
 struct Labels {
     label: WebhookLabel,
+    delivered: Counter,
+    commit_to_delivered: Histogram,
 }
 
 impl Labels {
@@ -215,7 +222,15 @@ impl Labels {
             });
         }
         let _ = metrics.dead.get_or_create(&label);
-        Self { label }
+        let delivered = metrics.deliveries.get_or_create(&OutcomeLabel {
+            webhook: name.to_owned(),
+            outcome: "delivered",
+        });
+        Self {
+            delivered: delivered.clone(),
+            commit_to_delivered: metrics.commit_to_delivered.get_or_create(&label).clone(),
+            label,
+        }
     }
 }
 
@@ -245,6 +260,7 @@ struct State {
     labels: Labels,
     head: watch::Receiver<i64>,
     shown_cursor: i64,
+    show_due: Instant,
     /// What it does otherwise where it is a replay.
     replaying: Option<Replaying>,
 }
@@ -259,7 +275,7 @@ impl State {
             self.ask_if_due(now);
             self.tell_if_due(now);
             self.flush_if_due(now);
-            self.show();
+            self.show_if_due(now);
             if self.is_over() {
                 return Ok(());
             }
@@ -269,7 +285,13 @@ impl State {
                 // 1. Asked to stop.
                 () = stop.cancelled() => return self.finish().await,
                 // 2. Attempts that ended make room for others.
-                Some(attempt) = self.jobs.join_next() => self.take_attempt(attempt).await?,
+                Some(attempt) = self.jobs.join_next() => {
+                    self.take_attempt(attempt).await?;
+                    // A turn of the loop costs more than an attempt that has ended.
+                    while let Some(attempt) = self.jobs.try_join_next() {
+                        self.take_attempt(attempt).await?;
+                    }
+                }
                 // 3. A flush that ended.
                 (settlement, outcome) = pending(&mut self.flushing) => self.flushed(settlement, outcome)?,
                 // 4. What operators ask for, and what they are told.
@@ -313,6 +335,7 @@ impl State {
             self.breaker.wakes_at(),
             self.flush_due,
             self.resting_until,
+            Some(self.show_due).filter(|_| self.shown_cursor != self.window.cursor()),
         ];
         let next = known.into_iter().flatten().filter(|wake| *wake > now).min();
         next.unwrap_or(now + TURN).min(now + TURN)
@@ -373,6 +396,14 @@ impl State {
 
     fn rest(&mut self) {
         self.resting_until = Some(Instant::now() + LOG_PAUSE);
+    }
+
+    /// Shows how it stands, not at every turn.
+    fn show_if_due(&mut self, now: Instant) {
+        if now >= self.show_due {
+            self.show_due = now + SHOW_INTERVAL;
+            self.show();
+        }
     }
 
     fn show(&mut self) {

@@ -1,11 +1,12 @@
 //! Events into the window: the newest from memory, older ones from the log.
 
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::State;
+use super::{Reading, State};
 use crate::event::Event;
 use crate::event_log::read;
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 
 /// Events that are read from the log at once, at the most …
 pub(super) const PAGE: i64 = 500;
@@ -40,7 +41,7 @@ impl State {
 
     fn read_from_log(&mut self, after: i64) {
         let (link, limit) = (self.runner.link.clone(), self.page);
-        self.reading = Some(Box::pin(async move {
+        self.reading = Some(beside(async move {
             let connection = link.connection().await?;
             let filter = read::Filter {
                 after: Some(after),
@@ -79,6 +80,18 @@ impl State {
             self.window.offer(event, &choice);
         }
     }
+}
+
+/// Reads while attempts end and others begin: taking rows apart is work, and the loop has its own.
+pub(super) fn beside(
+    reading: impl Future<Output = Result<Vec<Event>>> + Send + 'static,
+) -> Reading {
+    let task = AbortOnDropHandle::new(tokio::spawn(reading));
+    Box::pin(async move {
+        task.await.unwrap_or_else(|error| {
+            Err(Fault::permanent("reading the log ended in the middle").because(error))
+        })
+    })
 }
 
 /// How many events to ask for after `asked` gave `got`: as many, if their bytes were too many, and

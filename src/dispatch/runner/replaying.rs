@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::State;
-use super::feeding::{PAGE, PAGE_BYTES, next_page};
+use super::feeding::{PAGE, PAGE_BYTES, beside, next_page};
 use crate::dispatch::Subscription;
 use crate::dispatch::replay::{Hold, Replay};
 use crate::dispatch::replays::hold_of;
@@ -94,7 +94,7 @@ impl State {
             ..replay.filter.within(after, to)
         };
         let (link, id) = (self.runner.link.clone(), replay.id);
-        self.reading = Some(Box::pin(async move {
+        self.reading = Some(beside(async move {
             let connection = link.connection().await?;
             let events = read::page(&connection, &filter).await?;
             // Asked for after the reading, so that nothing goes in between unseen.

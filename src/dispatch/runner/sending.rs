@@ -210,12 +210,9 @@ impl State {
         let outcome = match fate {
             Fate::Decided(Step::Settle, _) => {
                 let latency = age(created_at).as_secs_f64();
-                self.runner
-                    .metrics
-                    .commit_to_delivered
-                    .get_or_create(&self.labels.label)
-                    .observe(latency);
-                "delivered"
+                self.labels.commit_to_delivered.observe(latency);
+                self.labels.delivered.inc();
+                return;
             }
             Fate::Decided(Step::Retry { .. }, _) => "retried",
             Fate::Decided(Step::Dead { .. }, said) => {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::dispatch::recorder::Records;
 use crate::dispatch::{Keeps, Subscription};
@@ -19,6 +21,9 @@ pub(super) struct Witness {
     keeps: Keeps,
     records: Records,
     metrics: Arc<Metrics>,
+    /// Of requests that were answered with 200, looked up once.
+    delivered: Counter,
+    duration: Histogram,
 }
 
 impl Witness {
@@ -27,7 +32,20 @@ impl Witness {
         records: Records,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let webhook = subscription.name.clone();
+        let of_webhook = WebhookLabel {
+            webhook: webhook.clone(),
+        };
+        let of_delivered = AttemptLabel {
+            webhook,
+            outcome: Outcome::Delivered { status: 200 }.word(),
+            class: "2xx",
+        };
+        let duration = metrics.attempt_duration.get_or_create(&of_webhook).clone();
+        let delivered = metrics.attempts.get_or_create(&of_delivered).clone();
         Self {
+            delivered,
+            duration,
             name: Arc::from(subscription.name.as_str()),
             keeps: subscription.keeps,
             records,
@@ -74,24 +92,24 @@ impl Witness {
     /// A request was answered, or not, after this time. One of several events is one request.
     pub(super) fn timed(&self, outcome: &Outcome, began: Instant) -> Duration {
         let took = began.elapsed();
-        self.metrics
-            .attempts
-            .get_or_create(&AttemptLabel {
-                webhook: self.name.to_string(),
-                outcome: outcome.word(),
-                class: class(outcome.status()),
-            })
-            .inc();
+        if matches!(outcome, Outcome::Delivered { .. }) {
+            self.delivered.inc();
+        } else {
+            self.count(outcome);
+        }
         if outcome.is_of_the_endpoint() {
-            let label = WebhookLabel {
-                webhook: self.name.to_string(),
-            };
-            self.metrics
-                .attempt_duration
-                .get_or_create(&label)
-                .observe(took.as_secs_f64());
+            self.duration.observe(took.as_secs_f64());
         }
         took
+    }
+
+    fn count(&self, outcome: &Outcome) {
+        let label = AttemptLabel {
+            webhook: self.name.to_string(),
+            outcome: outcome.word(),
+            class: class(outcome.status()),
+        };
+        self.metrics.attempts.get_or_create(&label).inc();
     }
 
     /// An operator gave a delivery up.
