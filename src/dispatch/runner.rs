@@ -160,7 +160,7 @@ impl Runner {
                 deliveries::register(&connection, name, start).await?
             }
         };
-        self.follow_ordering(&connection).await?;
+        self.follow_ordering(&connection, row.cursor).await?;
         let rows = deliveries::unfinished(&connection, name).await?;
         let oldest = deliveries::before_oldest(&connection).await?;
         if self.subscription.replay.is_none() && row.cursor < oldest {
