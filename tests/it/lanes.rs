@@ -717,3 +717,21 @@ async fn after_a_change_of_order_what_has_no_row_yet_is_not_overtaken() {
     served.wait_for_cursor("hook", 2).await;
     served.wait_for_deliveries(&[]).await;
 }
+
+#[tokio::test]
+async fn a_batch_that_is_told_to_rest_leaves_no_rows() {
+    let receiver = Receiver::start().await;
+    receiver.answer_next([Reply::with_header(429, "Retry-After", "7")]);
+    let more = toml! {
+        concurrency = 1
+        batch = { max_events = 10, max_wait = "50ms" }
+    };
+    let served = with_backlog(&receiver, more, 3).await;
+    served.daemon.wait_for_log("asks for a rest").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(served.deliveries().await, Vec::<String>::new());
+    let requests = accepted_in_batches(&receiver, 40).await;
+    assert_batches_in_order(&requests);
+    served.wait_for_cursor("hook", 40).await;
+    served.wait_for_deliveries(&[]).await;
+}
