@@ -1,5 +1,7 @@
 //! Stored events, sent again.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use toml::{Table, toml};
 
@@ -525,4 +527,22 @@ async fn a_410_to_a_replay_pauses_its_webhook_and_nothing_is_lost() {
         (&report["delivered"], &report["dead"]),
         (&20.into(), &0.into())
     );
+}
+
+#[tokio::test]
+async fn a_replay_whose_statements_wait_holds_up_no_live_event() {
+    let receiver = Receiver::start().await;
+    let served = Served::to(&receiver, Table::new()).await;
+    served.insert(1, 100).await;
+    accepted(&receiver, 100).await;
+    let asked = ["replay", "--webhook", "hook", "--after", "0", "--rate", "5/s", "--detach"];
+    served.rowhook.succeed(&asked).await;
+    wait_for_replayed(&receiver, 2).await;
+    let other = served.database.client().await;
+    let lock = "begin; select from rowhook.replays for update";
+    other.batch_execute(lock).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    served.insert(101, 110).await;
+    served.wait_for_cursor("hook", 110).await;
+    other.batch_execute("rollback").await.unwrap();
 }
