@@ -529,6 +529,34 @@ async fn a_410_to_a_replay_pauses_its_webhook_and_nothing_is_lost() {
     );
 }
 
+/// A replay of five events of which the third is dead.
+async fn with_a_dead_one(receiver: &Receiver) -> Served {
+    let retry = toml! { retry = { attempts = 1 } };
+    let served = Served::to(receiver, retry).await;
+    served.insert(1, 5).await;
+    accepted(receiver, 5).await;
+    receiver.fail_for("3", 500);
+    let asked = ["replay", "--webhook", "hook", "--after", "0"];
+    served.rowhook.succeed(&asked).await;
+    assert_eq!(served.deliveries().await, ["3 dead 1"]);
+    receiver.on_request(|_| Reply::Status(200));
+    served
+}
+
+#[tokio::test]
+async fn one_that_is_taken_up_again_for_a_request_runs_once() {
+    let receiver = Receiver::start().await;
+    let served = with_a_dead_one(&receiver).await;
+    let explained = served.rowhook.succeed(&["explain", "3"]).await;
+    assert!(!explained.contains("settings"), "{explained}");
+    let asked = ["deliveries", "retry", "--webhook", "hook/replay-1"];
+    let said = served.rowhook.succeed(&asked).await;
+    assert!(!said.contains("settings"), "{said}");
+    wait_until_tidy(&served).await;
+    let begun = served.daemon.logs().matches("a replay runs").count();
+    assert_eq!(begun, 2);
+}
+
 #[tokio::test]
 async fn a_replay_whose_statements_wait_holds_up_no_live_event() {
     let receiver = Receiver::start().await;

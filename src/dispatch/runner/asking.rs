@@ -24,26 +24,35 @@ type Reading = Pin<Box<dyn Future<Output = Result<Vec<Requested>>> + Send>>;
 pub(super) struct Asking {
     pub(super) under_way: Option<Reading>,
     next: Option<Instant>,
+    has_looked: bool,
 }
 
 impl Asking {
+    /// Whether no look is under way, and there was one.
+    pub(super) fn has_looked(&self) -> bool {
+        self.has_looked && self.under_way.is_none()
+    }
+
     fn is_due(&self, now: Instant) -> bool {
         self.under_way.is_none() && self.next.is_none_or(|next| next <= now)
     }
 
     /// A look ended. The next one comes a while after its end and not after its beginning: however long
     /// it took, there is a flush in between.
-    fn ended(&mut self, now: Instant) {
+    fn ended(&mut self, now: Instant, has_looked: bool) {
         self.under_way = None;
+        self.has_looked |= has_looked;
         self.next = Some(now + INTERVAL);
     }
 }
 
 impl State {
-    /// Looks for requests where the tables were seen to hold some.
+    /// Looks for requests where the tables were seen to hold some, and a replay once in any case: it may
+    /// have been taken up again for one that came after they were seen.
     pub(super) fn ask_if_due(&mut self, now: Instant) {
         let name = &self.runner.subscription.name;
-        if !self.runner.states.borrow().has_requests(name)
+        let may_have_some = self.replaying.is_some() && !self.asking.has_looked;
+        if !(may_have_some || self.runner.states.borrow().has_requests(name))
             || self.flushing.is_some()
             || !self.asking.is_due(now)
             || self.resting_until.is_some_and(|until| until > now)
@@ -59,7 +68,7 @@ impl State {
     /// Does what was asked for.
     pub(super) fn take_requests(&mut self, asked: Result<Vec<Requested>>) -> Result<()> {
         let (now, clock) = (Instant::now(), Timestamp::now());
-        self.asking.ended(now);
+        self.asking.ended(now, asked.is_ok());
         let asked = match asked {
             Ok(asked) => asked,
             Err(fault) => return self.survive(fault),
@@ -90,7 +99,7 @@ mod tests {
         asking.under_way = Some(Box::pin(async { Ok(Vec::new()) }));
         let ended = began + 5 * INTERVAL;
         assert!(!asking.is_due(ended));
-        asking.ended(ended);
+        asking.ended(ended, true);
         assert!(!asking.is_due(ended));
         assert!(asking.is_due(ended + INTERVAL));
     }

@@ -56,7 +56,9 @@ pub(super) async fn request(
     };
     print::line(format!("{total} {what}; {when}"))?;
     for (webhook, _) in &asked {
-        let configured = settings.webhooks.iter().any(|known| known.name == *webhook);
+        // A replay goes by its webhook.
+        let webhook = webhook.split('/').next().unwrap_or(webhook);
+        let configured = settings.webhooks.iter().any(|known| known.name == webhook);
         let paused = look_up(log, webhook)
             .await?
             .is_some_and(|row| row.paused.is_some());
