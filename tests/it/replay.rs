@@ -558,6 +558,17 @@ async fn one_that_is_taken_up_again_for_a_request_runs_once() {
 }
 
 #[tokio::test]
+async fn what_a_cancelled_one_left_dead_can_be_discarded() {
+    let receiver = Receiver::start().await;
+    let served = with_a_dead_one(&receiver).await;
+    let cancelled = "update rowhook.replays set state = 'cancelled'";
+    served.execute(cancelled).await;
+    let asked = ["deliveries", "discard", "--webhook", "hook/replay-1", "--yes"];
+    served.rowhook.succeed(&asked).await;
+    wait_until_tidy(&served).await;
+}
+
+#[tokio::test]
 async fn a_replay_whose_statements_wait_holds_up_no_live_event() {
     let receiver = Receiver::start().await;
     let served = Served::to(&receiver, Table::new()).await;
