@@ -96,7 +96,9 @@ impl Runner {
             ),
         });
         let stage = self.stage.clone();
+        let (metrics, name) = (Arc::clone(&self.metrics), self.subscription.name.clone());
         let outcome = self.serve(desk, &stop).await;
+        metrics.not_served(&name);
         stage.pulse.rest();
         stage.cursor.rest();
         outcome
