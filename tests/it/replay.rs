@@ -563,7 +563,13 @@ async fn what_a_cancelled_one_left_dead_can_be_discarded() {
     let served = with_a_dead_one(&receiver).await;
     let cancelled = "update rowhook.replays set state = 'cancelled'";
     served.execute(cancelled).await;
-    let asked = ["deliveries", "discard", "--webhook", "hook/replay-1", "--yes"];
+    let asked = [
+        "deliveries",
+        "discard",
+        "--webhook",
+        "hook/replay-1",
+        "--yes",
+    ];
     served.rowhook.succeed(&asked).await;
     wait_until_tidy(&served).await;
 }
@@ -574,7 +580,16 @@ async fn a_replay_whose_statements_wait_holds_up_no_live_event() {
     let served = Served::to(&receiver, Table::new()).await;
     served.insert(1, 100).await;
     accepted(&receiver, 100).await;
-    let asked = ["replay", "--webhook", "hook", "--after", "0", "--rate", "5/s", "--detach"];
+    let asked = [
+        "replay",
+        "--webhook",
+        "hook",
+        "--after",
+        "0",
+        "--rate",
+        "5/s",
+        "--detach",
+    ];
     served.rowhook.succeed(&asked).await;
     wait_for_replayed(&receiver, 2).await;
     let other = served.database.client().await;
