@@ -563,6 +563,12 @@ async fn what_a_cancelled_one_left_dead_can_be_discarded() {
     let served = with_a_dead_one(&receiver).await;
     let cancelled = "update rowhook.replays set state = 'cancelled'";
     served.execute(cancelled).await;
+    let asked = ["deliveries", "retry", "--webhook", "hook/replay-1"];
+    let said = served.rowhook.succeed(&asked).await;
+    assert!(
+        said.contains("0 to be sent again") && said.contains("cut off"),
+        "{said}"
+    );
     let asked = [
         "deliveries",
         "discard",

@@ -55,6 +55,13 @@ pub(super) async fn request(
         false => "no daemon runs: it is done when one starts",
     };
     print::line(format!("{total} {what}; {when}"))?;
+    for (replay, ..) in &counts {
+        if replay.contains('/') && !asked.iter().any(|(webhook, _)| webhook == replay) {
+            print::line(format!(
+                "{replay}: the replay was cut off, so nobody sends it again; ask for another replay"
+            ))?;
+        }
+    }
     for (webhook, _) in &asked {
         // A replay goes by its webhook.
         let webhook = webhook.split('/').next().unwrap_or(webhook);
