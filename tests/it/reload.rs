@@ -437,12 +437,29 @@ async fn a_webhook_that_was_taken_out_does_not_count_as_down() {
         shown(&served).await
     })
     .await;
+    wait_for(&served.client, "a look at the tables", async || {
+        let (_, text) = served.daemon.get("/metrics").await;
+        text.contains("paused{webhook=\"hook\"}")
+    })
+    .await;
     let (served, _) = reload(served, |rowhook| {
         without_webhooks(rowhook).webhook_to("second", &kept, Table::new())
     })
     .await;
     wait_for(&served.client, "no open breaker", async || {
         !shown(&served).await
+    })
+    .await;
+
+    // What is forgotten is not shown at all.
+    let forget = ["webhooks", "forget", "hook", "--yes"];
+    wait_for(&served.client, "the webhook to be forgotten", async || {
+        served.rowhook.run_command(&forget).await.status.success()
+    })
+    .await;
+    wait_for(&served.client, "no metric of it", async || {
+        let (_, text) = served.daemon.get("/metrics").await;
+        !text.contains("webhook=\"hook\"")
     })
     .await;
 }
