@@ -423,9 +423,12 @@ impl Dispatch {
         change
     }
 
-    /// What looks after the replays. Their stages are no matter of health: they wait for others.
+    /// What looks after the replays. Their stages are no matter of health: they wait for others. A
+    /// statement looks through a large part of the log: that must not hold up live flushes.
     fn replays(&self, epoch: i64, states: &watch::Receiver<switchboard::States>) -> Replays {
-        let (shared, seen) = (self.shared.clone(), states.clone());
+        let (mut shared, seen) = (self.shared.clone(), states.clone());
+        shared.link = self.shared.link.beside("rowhook replays");
+        let link = shared.link.clone();
         let (settings, records) = (self.settings.clone(), self.records.clone());
         let runner_of: RunnerOf = Box::new(move |name| {
             let now = Arc::clone(&settings.borrow());
@@ -435,7 +438,7 @@ impl Dispatch {
             Some(shared.runner(&now, &subscription, epoch, &seen, &records, stage))
         });
         Replays::new(
-            self.shared.link.clone(),
+            link,
             Arc::clone(&self.shared.metrics),
             states.clone(),
             runner_of,

@@ -10,7 +10,8 @@ use super::Order;
 use super::lane::{LaneKey, lane_key};
 use crate::event::{Event, Fields};
 
-/// A lane's key is kept in memory and in rows: a value that is longer stands there as its digest.
+/// A lane's key is kept in memory and in rows: a value that is longer stands there as its digest. So does
+/// one that not every database has the characters of, whatever the escapes of a json column make of it.
 const LONGEST_VALUE: usize = 200;
 
 /// The column of `order_by`.
@@ -51,7 +52,8 @@ impl OrderBy {
             .flatten();
         let text = text.as_deref().unwrap_or(value);
         let column = &self.column;
-        Some(LaneKey::from(if text.len() <= LONGEST_VALUE {
+        let is_plain = text.bytes().all(|byte| byte.is_ascii() && byte != 0);
+        Some(LaneKey::from(if is_plain && text.len() <= LONGEST_VALUE {
             format!("{column}={text}")
         } else {
             format!("{column}#{}", STANDARD.encode(Sha256::digest(text)))

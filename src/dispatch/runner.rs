@@ -100,7 +100,9 @@ impl Runner {
             ),
         });
         let stage = self.stage.clone();
+        let (metrics, name) = (Arc::clone(&self.metrics), self.subscription.name.clone());
         let outcome = self.serve(desk, &stop).await;
+        metrics.not_served(&name);
         stage.pulse.rest();
         stage.cursor.rest();
         outcome
@@ -165,7 +167,7 @@ impl Runner {
                 deliveries::register(&connection, name, start).await?
             }
         };
-        self.follow_ordering(&connection).await?;
+        self.follow_ordering(&connection, row.cursor).await?;
         let rows = deliveries::unfinished(&connection, name).await?;
         let oldest = deliveries::before_oldest(&connection).await?;
         if self.subscription.replay.is_none() && row.cursor < oldest {

@@ -75,6 +75,9 @@ pub async fn follow(
                     metrics.skipped.get_or_create(&label).set(state.skipped);
                 }
                 states.send_if_modified(|known| {
+                    // Whoever had a row and has none now was forgotten, or is a replay that is over.
+                    let gone = known.0.keys().filter(|name| !seen.0.contains_key(*name));
+                    gone.for_each(|name| metrics.forget(name));
                     let changed = *known != seen;
                     *known = seen;
                     changed

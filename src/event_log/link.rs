@@ -39,6 +39,16 @@ impl Link {
         }
     }
 
+    /// The same with a connection of its own: what waits there holds up nobody here.
+    #[must_use]
+    pub fn beside(&self, application: &'static str) -> Self {
+        Self {
+            application,
+            current: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// A connection that works, as far as anyone knows.
     ///
     /// # Errors

@@ -260,15 +260,16 @@ pub async fn skip(client: &Client, id: i64, after: i64, gone_to: i64) -> Result<
     Ok(())
 }
 
-/// Removes what an ended replay has no use for: what waits, if it was cut off, and its cursor,
-/// unless dead deliveries need it. `true` if nothing is left.
+/// Removes what an ended replay has no use for: what waits, if it was cut off, and what operators gave
+/// up, as no runner does it any more; and its cursor, unless dead deliveries need it. `true` if nothing is left.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn tidy(client: &Client, replay: &ReplayRow) -> Result<bool> {
     let name = &replay.name;
     if replay.state != State::Done {
-        let sql = "delete from rowhook.deliveries where subscription = $1 and state = 'waiting'";
+        let sql = "delete from rowhook.deliveries where subscription = $1 \
+                      and (state = 'waiting' or request = 'discard')";
         execute(client, sql, &[name]).await?;
     }
     let sql = "update rowhook.replays r set reached = s.cursor from rowhook.subscriptions s \

@@ -170,16 +170,19 @@ impl Chosen {
     }
 
     /// Asks for them all; gives for how many, by webhook. The daemon's own writes are not in the way.
+    /// Nobody sends again what a replay left that was cut off.
     ///
     /// # Errors
     /// By the server's SQLSTATE.
     pub async fn request(&self, client: &Client, request: Request) -> Result<Vec<(String, i64)>> {
         let sql = format!(
             "with asked as (update rowhook.deliveries d \
-                set request = '{}', requested_at = clock_timestamp() \
+                set request = '{0}', requested_at = clock_timestamp() \
                from ({CHOSEN}) c \
               where d.subscription = c.subscription and d.sequence_id = c.sequence_id \
                 and $9::bigint is not null \
+                and ('{0}' = 'discard' or not exists (select from rowhook.replays r \
+                     where r.name = d.subscription and r.state in ('cancelled', 'failed'))) \
              returning d.subscription) select subscription, count(*) from asked group by 1 order by 1",
             request.as_str()
         );

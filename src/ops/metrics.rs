@@ -350,11 +350,32 @@ impl Metrics {
         let label = WebhookLabel {
             webhook: webhook.to_owned(),
         };
+        for outcome in OUTCOMES {
+            for class in CLASSES {
+                let webhook = webhook.to_owned();
+                self.attempts.remove(&AttemptLabel {
+                    webhook,
+                    outcome,
+                    class,
+                });
+            }
+        }
+        self.attempt_duration.remove(&label);
         self.commit_to_delivered.remove(&label);
+        for family in [&self.dead, &self.skipped, &self.paused] {
+            family.remove(&label);
+        }
+        self.not_served(webhook);
+    }
+
+    /// Shows no longer how a webhook's runner is doing: it has ended, and another one shows it anew.
+    pub fn not_served(&self, webhook: &str) {
+        let label = WebhookLabel {
+            webhook: webhook.to_owned(),
+        };
+        self.subscription_lag_seconds.remove(&label);
         for family in [
             &self.parked,
-            &self.dead,
-            &self.skipped,
             &self.subscription_lag,
             &self.in_flight,
             &self.breaker_open,
@@ -373,9 +394,72 @@ impl Metrics {
     }
 }
 
+/// What may come of a request, as [`AttemptLabel`] has it.
+const OUTCOMES: [&str; 9] = [
+    "delivered",
+    "refused",
+    "dns",
+    "denied",
+    "connect",
+    "tls",
+    "timeout",
+    "broken",
+    "not_rendered",
+];
+
+/// The classes of answers.
+const CLASSES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other", "none"];
+
 /// How long ago a time (microseconds since 1970) was; zero for the future, as clocks differ.
 #[must_use]
 pub fn age(unix_micros: i64) -> Duration {
     let then = UNIX_EPOCH + Duration::from_micros(u64::try_from(unix_micros).unwrap_or(0));
     SystemTime::now().duration_since(then).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_shown_of_what_is_forgotten() {
+        let metrics = Metrics::default();
+        let name = "hook/replay-1";
+        let label = WebhookLabel {
+            webhook: name.to_owned(),
+        };
+        metrics.attempt(name, "delivered");
+        for (outcome, class) in [("delivered", "2xx"), ("refused", "5xx"), ("denied", "none")] {
+            let webhook = name.to_owned();
+            let label = AttemptLabel {
+                webhook,
+                outcome,
+                class,
+            };
+            metrics.attempts.get_or_create(&label).inc();
+        }
+        metrics.attempt_duration.get_or_create(&label).observe(1.0);
+        metrics
+            .commit_to_delivered
+            .get_or_create(&label)
+            .observe(1.0);
+        metrics
+            .subscription_lag_seconds
+            .get_or_create(&label)
+            .set(1.0);
+        for family in [
+            &metrics.parked,
+            &metrics.dead,
+            &metrics.skipped,
+            &metrics.subscription_lag,
+            &metrics.in_flight,
+            &metrics.breaker_open,
+            &metrics.paused,
+        ] {
+            family.get_or_create(&label).set(1);
+        }
+        assert!(metrics.text().contains(name));
+        metrics.forget(name);
+        assert!(!metrics.text().contains(name), "{}", metrics.text());
+    }
 }

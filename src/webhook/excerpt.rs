@@ -35,7 +35,7 @@ impl Excerpts {
         let keys = endpoint.keys.iter().map(|key| key.secret().expose());
         let words: Vec<Cow<'_, str>> = headers
             .clone()
-            .flat_map(str::split_whitespace)
+            .flat_map(|value| value.split_whitespace().chain(value.split(is_between)))
             .map(Cow::Borrowed)
             .chain(headers.filter_map(credentials).map(Cow::Owned))
             .chain([url.username(), url.password().unwrap_or_default()].map(Cow::Borrowed))
@@ -45,7 +45,13 @@ impl Excerpts {
             .chain(tokens(url).map(Cow::Borrowed))
             .chain(tokens(url).map(decoded))
             .collect();
-        let mut secrets: Vec<_> = words.into_iter().map(Secret::new).collect();
+        // As PHP and others write a slash in JSON.
+        let escaped = words.iter().filter(|word| word.contains('/'));
+        let escaped: Vec<_> = escaped
+            .map(|word| word.replace('/', r"\/").into())
+            .collect();
+        let words = words.into_iter().chain(escaped);
+        let mut secrets: Vec<_> = words.map(Secret::new).collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         Self { secrets }
     }
@@ -78,6 +84,11 @@ impl Excerpts {
             text.push_str("[redacted]");
         }
     }
+}
+
+/// Whether a character stands between the parameters of a header's value, and not in a token.
+fn is_between(char: char) -> bool {
+    char.is_whitespace() || matches!(char, ',' | ';' | '=' | '"' | '\'')
 }
 
 /// The password of a header with basic authentication (RFC 7617), as its receiver reads it.
@@ -168,6 +179,18 @@ mod tests {
             ("me:hunter2hunter2 is wrong", "me:[redacted] is wrong"),
             ("bWU6aHVudGVyMmh1bnRlcjI=", "[redacted]"),
             ("no route /hook-with-a-token", "no route /[redacted]"),
+        ] {
+            assert_eq!(excerpts.cut(body.as_bytes()), kept);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_cut_out_however_it_is_echoed() {
+        let header = r#"Token token="sk_live_0123456789", key=ab/cd+ef/gh=="#;
+        let excerpts = excerpts("http://a/", header);
+        for (body, kept) in [
+            ("no user has sk_live_0123456789.", "no user has [redacted]."),
+            (r#"{"key":"ab\/cd+ef\/gh"}"#, r#"{"key":"[redacted]"}"#),
         ] {
             assert_eq!(excerpts.cut(body.as_bytes()), kept);
         }

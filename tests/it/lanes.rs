@@ -683,3 +683,55 @@ async fn after_a_change_of_order_what_waits_keeps_to_the_new_one() {
     served.wait_for_deliveries(&[]).await;
     served.wait_for_cursor("hook", 4).await;
 }
+
+#[tokio::test]
+async fn after_a_change_of_order_what_has_no_row_yet_is_not_overtaken() {
+    let receiver = Receiver::start().await;
+    let mut served = Served::to(&receiver, toml! { order = "none" }).await;
+    // The first one is in flight when the daemon is killed, the second one waits as a row.
+    let held = Reply::Held(Gate::closed(), Box::new(Reply::Status(200)));
+    let mut first = true;
+    receiver.on_request(
+        move |request| match (request.sequence_id, request.attempt) {
+            (1, 1) if std::mem::take(&mut first) => held.clone(),
+            (2, 1) => Reply::with_header(500, "Retry-After", "6"),
+            _ => Reply::Status(200),
+        },
+    );
+    served.insert(1, 2).await;
+    served.wait_for_deliveries(&["2 waiting 1"]).await;
+    served.daemon.kill9().await;
+    receiver.on_request(|_| Reply::Status(200));
+    served.rowhook = served
+        .rowhook
+        .set("webhook", toml::Value::Array(Vec::new()))
+        .webhook_to("hook", &receiver, toml! { order = "strict" });
+    served.daemon = served.rowhook.spawn_ready().await;
+    let requests = accepted(&receiver, 2).await;
+    let order: Vec<i64> = requests
+        .iter()
+        .filter(|request| request.accepted())
+        .map(|request| request.sequence_id)
+        .collect();
+    assert_eq!(order, [1, 2]);
+    served.wait_for_cursor("hook", 2).await;
+    served.wait_for_deliveries(&[]).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_told_to_rest_leaves_no_rows() {
+    let receiver = Receiver::start().await;
+    receiver.answer_next([Reply::with_header(429, "Retry-After", "7")]);
+    let more = toml! {
+        concurrency = 1
+        batch = { max_events = 10, max_wait = "50ms" }
+    };
+    let served = with_backlog(&receiver, more, 3).await;
+    served.daemon.wait_for_log("asks for a rest").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(served.deliveries().await, Vec::<String>::new());
+    let requests = accepted_in_batches(&receiver, 40).await;
+    assert_batches_in_order(&requests);
+    served.wait_for_cursor("hook", 40).await;
+    served.wait_for_deliveries(&[]).await;
+}

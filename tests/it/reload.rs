@@ -420,3 +420,46 @@ async fn a_cursor_that_was_kept_holds_no_retention_and_the_gap_is_told_when_it_c
     let expected: Vec<i64> = (1..=5).chain(21..=25).collect();
     assert_eq!(sequence_ids(&requests), expected);
 }
+
+#[tokio::test]
+async fn a_webhook_that_was_taken_out_does_not_count_as_down() {
+    let (down, kept) = (Receiver::start().await, Receiver::start().await);
+    down.on_request(|_| Reply::Status(500));
+    let served = Served::to(&down, Table::new()).await;
+    served.insert(1, 10).await;
+    served.daemon.wait_for_log("counts as down").await;
+    let shown = async |served: &Served| -> bool {
+        let (_, text) = served.daemon.get("/metrics").await;
+        let mut lines = text.lines();
+        lines.any(|line| line.contains("breaker_open{webhook=\"hook\"} 1"))
+    };
+    wait_for(&served.client, "the open breaker", async || {
+        shown(&served).await
+    })
+    .await;
+    wait_for(&served.client, "a look at the tables", async || {
+        let (_, text) = served.daemon.get("/metrics").await;
+        text.contains("paused{webhook=\"hook\"}")
+    })
+    .await;
+    let (served, _) = reload(served, |rowhook| {
+        without_webhooks(rowhook).webhook_to("second", &kept, Table::new())
+    })
+    .await;
+    wait_for(&served.client, "no open breaker", async || {
+        !shown(&served).await
+    })
+    .await;
+
+    // What is forgotten is not shown at all.
+    let forget = ["webhooks", "forget", "hook", "--yes"];
+    wait_for(&served.client, "the webhook to be forgotten", async || {
+        served.rowhook.run_command(&forget).await.status.success()
+    })
+    .await;
+    wait_for(&served.client, "no metric of it", async || {
+        let (_, text) = served.daemon.get("/metrics").await;
+        !text.contains("webhook=\"hook\"")
+    })
+    .await;
+}

@@ -1,5 +1,7 @@
 //! Stored events, sent again.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use toml::{Table, toml};
 
@@ -545,4 +547,82 @@ async fn a_410_to_a_replay_pauses_its_webhook_and_nothing_is_lost() {
         (&report["delivered"], &report["dead"]),
         (&20.into(), &0.into())
     );
+}
+
+/// A replay of five events of which the third is dead.
+async fn with_a_dead_one(receiver: &Receiver) -> Served {
+    let retry = toml! { retry = { attempts = 1 } };
+    let served = Served::to(receiver, retry).await;
+    served.insert(1, 5).await;
+    accepted(receiver, 5).await;
+    receiver.fail_for("3", 500);
+    let asked = ["replay", "--webhook", "hook", "--after", "0"];
+    served.rowhook.succeed(&asked).await;
+    assert_eq!(served.deliveries().await, ["3 dead 1"]);
+    receiver.on_request(|_| Reply::Status(200));
+    served
+}
+
+#[tokio::test]
+async fn one_that_is_taken_up_again_for_a_request_runs_once() {
+    let receiver = Receiver::start().await;
+    let served = with_a_dead_one(&receiver).await;
+    let explained = served.rowhook.succeed(&["explain", "3"]).await;
+    assert!(!explained.contains("settings"), "{explained}");
+    let asked = ["deliveries", "retry", "--webhook", "hook/replay-1"];
+    let said = served.rowhook.succeed(&asked).await;
+    assert!(!said.contains("settings"), "{said}");
+    wait_until_tidy(&served).await;
+    let begun = served.daemon.logs().matches("a replay runs").count();
+    assert_eq!(begun, 2);
+}
+
+#[tokio::test]
+async fn what_a_cancelled_one_left_dead_can_be_discarded() {
+    let receiver = Receiver::start().await;
+    let served = with_a_dead_one(&receiver).await;
+    let cancelled = "update rowhook.replays set state = 'cancelled'";
+    served.execute(cancelled).await;
+    let asked = ["deliveries", "retry", "--webhook", "hook/replay-1"];
+    let said = served.rowhook.succeed(&asked).await;
+    assert!(
+        said.contains("0 to be sent again") && said.contains("cut off"),
+        "{said}"
+    );
+    let asked = [
+        "deliveries",
+        "discard",
+        "--webhook",
+        "hook/replay-1",
+        "--yes",
+    ];
+    served.rowhook.succeed(&asked).await;
+    wait_until_tidy(&served).await;
+}
+
+#[tokio::test]
+async fn a_replay_whose_statements_wait_holds_up_no_live_event() {
+    let receiver = Receiver::start().await;
+    let served = Served::to(&receiver, Table::new()).await;
+    served.insert(1, 100).await;
+    accepted(&receiver, 100).await;
+    let asked = [
+        "replay",
+        "--webhook",
+        "hook",
+        "--after",
+        "0",
+        "--rate",
+        "5/s",
+        "--detach",
+    ];
+    served.rowhook.succeed(&asked).await;
+    wait_for_replayed(&receiver, 2).await;
+    let other = served.database.client().await;
+    let lock = "begin; select from rowhook.replays for update";
+    other.batch_execute(lock).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    served.insert(101, 110).await;
+    served.wait_for_cursor("hook", 110).await;
+    other.batch_execute("rollback").await.unwrap();
 }

@@ -14,8 +14,9 @@ const PAGE_BYTES: usize = 4 << 20;
 
 impl Runner {
     /// Gives what waits its new lanes, if the rows were written under another ordering. Otherwise
-    /// events would overtake those of their key that wait in the old lanes.
-    pub(super) async fn follow_ordering(&self, connection: &Client) -> Result<()> {
+    /// events would overtake those of their key that wait in the old lanes. What waits after the cursor
+    /// may come behind events that have no row and were of other lanes: it is read again with them.
+    pub(super) async fn follow_ordering(&self, connection: &Client, cursor: i64) -> Result<()> {
         let name = &self.subscription.name;
         let now = self.subscription.ordering();
         let noted = ordering::noted(connection, name).await?;
@@ -25,7 +26,7 @@ impl Runner {
         let waiting: Vec<i64> = deliveries::unfinished(connection, name)
             .await?
             .into_iter()
-            .filter(|row| !row.dead)
+            .filter(|row| !row.dead && row.sequence_id <= cursor)
             .map(|row| row.sequence_id)
             .collect();
         let lanes = lanes(connection, &now, &waiting).await?;

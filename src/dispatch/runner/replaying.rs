@@ -147,7 +147,7 @@ impl State {
             && self.window.in_flight() == 0
             && self.window.unflushed() == 0
             && self.flushing.is_none()
-            && self.asking.under_way.is_none()
+            && self.asking.has_looked()
             && !self
                 .runner
                 .states

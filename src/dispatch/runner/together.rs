@@ -234,9 +234,11 @@ impl State {
 }
 
 /// Whether what was said holds for one event, and nobody knows for which: none is given up, or passed
-/// over, for another one's sake.
+/// over, for another one's sake. Where a rest is asked for, the breaker sees to it: one answer must not
+/// make a row of each event.
 fn is_of_one(verdict: &Verdict, outcome: &Outcome) -> bool {
     match (verdict, outcome) {
+        (Verdict::Retry { .. }, outcome) if outcome.asks_for_rest().is_some() => true,
         (Verdict::Dead { .. }, _) | (_, Outcome::NotRendered { .. }) => true,
         (Verdict::Settled, outcome) => !matches!(outcome, Outcome::Delivered { .. }),
         _ => false,

@@ -183,6 +183,13 @@ async fn events_of_one_value_share_a_lane_over_all_resources() {
     let mut long = event(1, "1");
     long.record = Some(format!(r#"{{"tenant \"id\"":"{}"}}"#, "x".repeat(100_000)).into());
     assert!(lane(long).len() < 100);
+    // Escapes of a json column hold what no text can, or not in every encoding.
+    for value in [r"\u0000", r"\u20ac"] {
+        let mut escaped = event(1, "1");
+        escaped.record = Some(format!(r#"{{"tenant \"id\"":"{value}"}}"#).into());
+        let lane = lane(escaped);
+        assert!(lane.is_ascii() && !lane.contains('\0'), "{lane:?}");
+    }
 }
 
 /// What is done for one event must not grow with those that wait behind it: this takes a few seconds,

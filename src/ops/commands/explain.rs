@@ -32,7 +32,7 @@ pub async fn explain(settings: &Settings, which: &str, output: Output) -> Result
         deliveries: facts::deliveries(&log, event.sequence_id).await?,
         attempts: attempts::of_event(&log, event.sequence_id).await?,
     };
-    let accounts: Vec<(&str, Account)> = names(settings, &known.subscriptions)
+    let accounts: Vec<(&str, Account)> = names(settings, &known)
         .into_iter()
         .map(|name| (name, known.account(settings, name, &event)))
         .collect();
@@ -51,19 +51,22 @@ struct Known {
     attempts: Vec<AttemptRow>,
 }
 
-/// The webhooks of the settings, and those that were served before.
-fn names<'a>(settings: &'a Settings, served: &'a [SubscriptionFacts]) -> Vec<&'a str> {
+/// The webhooks of the settings, those that were served before, and replays that have a row of it.
+fn names<'a>(settings: &'a Settings, known: &'a Known) -> Vec<&'a str> {
     let mut names: Vec<&str> = settings
         .webhooks
         .iter()
         .map(|webhook| webhook.name.as_str())
         .collect();
     let configured = names.len();
-    for subscription in served {
+    for subscription in &known.subscriptions {
+        let mut rows = known.deliveries.iter();
+        let has_row = rows.any(|row| row.subscription == subscription.name);
         if !names
             .iter()
             .take(configured)
             .any(|name| *name == subscription.name)
+            && (has_row || !subscription.name.contains('/'))
         {
             names.push(&subscription.name);
         }
@@ -76,7 +79,7 @@ impl Known {
         let configured = settings
             .webhooks
             .iter()
-            .find(|webhook| webhook.name == name);
+            .find(|webhook| name.split('/').next() == Some(&*webhook.name));
         let of_name =
             |attempt: &&AttemptRow| &*attempt.subscription == name && attempt.replay.is_none();
         account(&Facts {

@@ -55,8 +55,17 @@ pub(super) async fn request(
         false => "no daemon runs: it is done when one starts",
     };
     print::line(format!("{total} {what}; {when}"))?;
+    for (replay, ..) in &counts {
+        if replay.contains('/') && !asked.iter().any(|(webhook, _)| webhook == replay) {
+            print::line(format!(
+                "{replay}: the replay was cut off, so nobody sends it again; ask for another replay"
+            ))?;
+        }
+    }
     for (webhook, _) in &asked {
-        let configured = settings.webhooks.iter().any(|known| known.name == *webhook);
+        // A replay goes by its webhook.
+        let webhook = webhook.split('/').next().unwrap_or(webhook);
+        let configured = settings.webhooks.iter().any(|known| known.name == webhook);
         let paused = look_up(log, webhook)
             .await?
             .is_some_and(|row| row.paused.is_some());
