@@ -460,14 +460,14 @@ impl State {
         }
         self.window.prepare_restart();
         let settlement = self.settlement();
+        let (name, epoch) = (&self.runner.subscription.name, self.runner.epoch);
         let connection = self.runner.link.connection().await?;
-        deliveries::settle(
-            &connection,
-            &self.runner.subscription.name,
-            self.runner.epoch,
-            &settlement,
-        )
-        .await
+        let saved = deliveries::settle(&connection, name, epoch, &settlement).await;
+        if saved.is_err() && deliveries::look_up(&connection, name).await?.is_none() {
+            // Forgotten while its last requests ended: there is nothing to save, and nobody to blame.
+            return Ok(());
+        }
+        saved
     }
 }
 
