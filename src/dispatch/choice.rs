@@ -1,7 +1,7 @@
 //! Does a subscription want an event? Pure.
 
 use super::Subscription;
-use crate::event::{Action, Event, Expression, Fields, OldRow};
+use crate::event::{Event, Expression, Fields, OldRow};
 
 /// What a subscription makes of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Conditions {
 /// Whether one of the columns changed, as far as is known: where the old row is not, an update is
 /// rather sent once too often than lost. Only updates are looked at, as Hasura's update columns do.
 fn may_have_changed(columns: &[String], event: &Event) -> bool {
-    if event.action != Action::Updated {
+    if !event.action.is_update() {
         return true;
     }
     let previous = event.previous.as_deref().and_then(Fields::read);
@@ -113,6 +113,7 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Action;
     use crate::event::Origin;
 
     fn updated(previous: Option<&str>, old_row: OldRow) -> Event {
@@ -127,6 +128,9 @@ mod tests {
             record: Some(r#"{"id":1,"a":1,"b":2}"#.into()),
             previous: previous.map(Into::into),
             context: None,
+            data: None,
+            tenant: None,
+            related: None,
             old_row,
             unknown: Vec::new(),
             as_text: Vec::new(),

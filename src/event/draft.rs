@@ -19,6 +19,12 @@ pub struct Draft<'a> {
     pub record: Option<&'a [u8]>,
     /// JSON object: old values of the fields that changed. `None` where nothing is known of them.
     pub previous: Option<&'a [u8]>,
+    /// JSON value: what the application says with an event of its own.
+    pub data: Option<&'a [u8]>,
+    /// Whose it is, where the resource tells.
+    pub tenant: Option<&'a [u8]>,
+    /// JSON object: ids of the rows that its foreign keys name.
+    pub related: Option<&'a [u8]>,
     /// How much of the old row is known.
     pub old_row: OldRow,
     /// Places of the columns that `record` should hold and the stream did not carry.
@@ -42,8 +48,12 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn live_record(&self) -> Option<&'a [u8]> {
         match self.action {
-            Action::Created | Action::Updated | Action::Snapshot => self.record,
-            Action::Deleted | Action::Truncated | Action::Noted => None,
+            Action::Created
+            | Action::Updated
+            | Action::Snapshot
+            | Action::Restored
+            | Action::Changed => self.record,
+            Action::Deleted | Action::Truncated | Action::Custom | Action::Noted => None,
         }
     }
 }
@@ -69,6 +79,9 @@ impl Draft<'static> {
             resource_id: None,
             record: None,
             previous: None,
+            data: None,
+            tenant: None,
+            related: None,
             old_row: OldRow::Absent,
             unknown: &[],
             as_text: &[],
@@ -374,6 +387,9 @@ impl Drafter {
             resource_id: keyed.then_some(self.resource_id.as_slice()),
             record: Some(&self.record),
             previous: previous.then_some(self.previous.as_slice()),
+            data: None,
+            tenant: None,
+            related: None,
             old_row,
             unknown: &self.unknown,
             as_text: &self.as_text,

@@ -20,6 +20,12 @@ pub enum Action {
     Snapshot,
     /// The table was emptied by TRUNCATE.
     Truncated,
+    /// A row that was deleted softly came back.
+    Restored,
+    /// One field of a row was changed (`deal.stage.changed`).
+    Changed,
+    /// The application has something to say (`invoice.sent`).
+    Custom,
     /// rowhook itself has something to say (`rowhook.gap`).
     Noted,
 }
@@ -34,8 +40,17 @@ impl Action {
             Self::Deleted => "deleted",
             Self::Snapshot => "snapshot",
             Self::Truncated => "truncated",
+            Self::Restored => "restored",
+            Self::Changed => "changed",
+            Self::Custom => "custom",
             Self::Noted => "noted",
         }
+    }
+
+    /// Whether a row was there before and is there after.
+    #[must_use]
+    pub fn is_update(self) -> bool {
+        matches!(self, Self::Updated | Self::Restored | Self::Changed)
     }
 
     /// Reads the word back from the log; what a newer version wrote counts as noted.
@@ -47,6 +62,9 @@ impl Action {
             "deleted" => Self::Deleted,
             "snapshot" => Self::Snapshot,
             "truncated" => Self::Truncated,
+            "restored" => Self::Restored,
+            "changed" => Self::Changed,
+            "custom" => Self::Custom,
             _ => Self::Noted,
         }
     }
@@ -113,6 +131,12 @@ pub struct Event {
     pub previous: Option<ByteString>,
     /// JSON object: session variables and trace context.
     pub context: Option<ByteString>,
+    /// JSON value: what the application says with an event of its own.
+    pub data: Option<ByteString>,
+    /// Whose it is, where the resource tells.
+    pub tenant: Option<ByteString>,
+    /// JSON object: ids of the rows that its foreign keys name, as `{"authorId":"7"}`.
+    pub related: Option<ByteString>,
     /// How much of the old row is known.
     pub old_row: OldRow,
     /// Columns whose value the stream did not carry; they are missing from `record`.
@@ -128,7 +152,12 @@ impl Event {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let json = |text: &Option<ByteString>| text.as_ref().map_or(0, |text| text.len());
-        json(&self.record) + json(&self.previous) + json(&self.context) + 300
+        json(&self.record)
+            + json(&self.previous)
+            + json(&self.context)
+            + json(&self.data)
+            + json(&self.related)
+            + 300
     }
 }
 

@@ -27,7 +27,7 @@ impl Selection {
     #[must_use]
     pub fn cut(&self, event: &Event) -> Event {
         let mut event = event.clone();
-        if event.action == Action::Noted {
+        if matches!(event.action, Action::Custom | Action::Noted) {
             return event;
         }
         for row in [&mut event.record, &mut event.previous] {
@@ -78,6 +78,9 @@ mod tests {
             record: Some(record.into()),
             previous: previous.map(Into::into),
             context: Some(r#"{"a":1}"#.into()),
+            data: None,
+            tenant: None,
+            related: None,
             old_row: OldRow::Full,
             unknown: vec!["a".into(), "x".into()],
             as_text: vec!["x".into(), "ü".into()],

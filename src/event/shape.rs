@@ -22,7 +22,7 @@ pub struct Shape {
     pub(super) key: Vec<usize>,
     /// Whether old rows may lack what is not in the identity.
     sparse: bool,
-    types: [Arc<str>; 5],
+    types: [Arc<str>; 6],
 }
 
 #[derive(Debug)]
@@ -91,6 +91,7 @@ impl Shape {
                 Action::Deleted,
                 Action::Truncated,
                 Action::Snapshot,
+                Action::Restored,
             ]
             .map(event_type),
             schema: Arc::from(relation.schema.as_str()),
@@ -108,7 +109,7 @@ impl Shape {
     pub fn of_notes(event_type: &str) -> Self {
         let resource = event_type.split('.').next().unwrap_or(event_type);
         Self {
-            types: [(); 5].map(|()| Arc::from(event_type)),
+            types: [(); 6].map(|()| Arc::from(event_type)),
             schema: Arc::from(""),
             table: Arc::from(""),
             resource: Arc::from(resource),
@@ -158,13 +159,14 @@ impl Shape {
     /// `posts.updated`.
     #[must_use]
     pub fn event_type(&self, action: Action) -> &Arc<str> {
-        let [created, updated, deleted, truncated, snapshot] = &self.types;
+        let [created, updated, deleted, truncated, snapshot, restored] = &self.types;
         match action {
-            Action::Created | Action::Noted => created,
-            Action::Updated => updated,
+            Action::Created | Action::Custom | Action::Noted => created,
+            Action::Updated | Action::Changed => updated,
             Action::Deleted => deleted,
             Action::Truncated => truncated,
             Action::Snapshot => snapshot,
+            Action::Restored => restored,
         }
     }
 

@@ -11,10 +11,10 @@ use crate::wal::Lsn;
 /// The statement that the rows are for.
 pub(super) const COPY_EVENTS: &str = "copy rowhook.events (sequence_id, event_id, event_type, resource, resource_id, \
      action, created_at, record, previous, context, old_row, unknown, as_text, table_schema, table_name, xid, \
-     commit_lsn, commit_index) from stdin (format binary)";
+     commit_lsn, commit_index, data, tenant, related) from stdin (format binary)";
 
 /// Columns of that statement.
-const COLUMNS: i16 = 18;
+const COLUMNS: i16 = 21;
 
 /// Signature, no flags, no extension.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -43,6 +43,9 @@ pub(super) struct Parts {
     pub(super) resource_id: Option<Span>,
     pub(super) record: Option<Span>,
     pub(super) previous: Option<Span>,
+    pub(super) data: Option<Span>,
+    pub(super) tenant: Option<Span>,
+    pub(super) related: Option<Span>,
 }
 
 /// A run of bytes in the buffer.
@@ -86,10 +89,16 @@ pub(super) fn put_event(
     out.put_u64(place.commit_lsn.0);
     out.put_i32(8);
     out.put_u64(place.index);
+    let data = put_optional(out, draft.data)?;
+    let tenant = put_optional(out, draft.tenant)?;
+    let related = put_optional(out, draft.related)?;
     Ok(Parts {
         resource_id,
         record,
         previous,
+        data,
+        tenant,
+        related,
     })
 }
 

@@ -4,10 +4,11 @@ use crate::fault::{Fault, Result};
 use crate::wal::{Connection, is_undefined, server_error::sql_fault};
 
 /// Every migration, by version.
-pub const MIGRATIONS: [(i32, &str); 3] = [
+pub const MIGRATIONS: [(i32, &str); 4] = [
     (1, include_str!("../../sql/0001_log.sql")),
     (2, include_str!("../../sql/0002_capture.sql")),
     (3, include_str!("../../sql/0003_delivery.sql")),
+    (4, include_str!("../../sql/0004_product.sql")),
 ];
 
 /// Two instances that migrate at once take turns by this lock.
@@ -99,9 +100,11 @@ mod tests {
     #[test]
     fn a_newer_schema_is_refused_with_both_versions() {
         assert!(check(1).is_ok());
-        let fault = check(7).unwrap_err();
+        let newest = MIGRATIONS.len();
+        let fault = check(99).unwrap_err();
         assert_eq!(fault.exit_code(), 70);
-        assert!(fault.cause().contains("version 7") && fault.cause().contains("up to 3"));
+        assert!(fault.cause().contains("version 99"));
+        assert!(fault.cause().contains(&format!("up to {newest}")));
     }
 
     #[test]

@@ -16,7 +16,8 @@ use crate::fault::Result;
 use crate::wal::server_error::sql_fault;
 
 const COLUMNS: &str = "sequence_id, event_id, event_type, resource, resource_id, action, created_at, record, \
-     previous, context, old_row, unknown, as_text, table_schema, table_name, xid, commit_lsn, commit_index";
+     previous, context, old_row, unknown, as_text, table_schema, table_name, xid, commit_lsn, commit_index, \
+     data, tenant, related";
 
 /// Which events are asked for. Everything that is set has to hold.
 #[derive(Debug, Clone, Default)]
@@ -174,6 +175,9 @@ fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
         record: json(7)?,
         previous: json(8)?,
         context: json(9)?,
+        data: json(18)?,
+        tenant: row.try_get::<_, Option<&str>>(19)?.map(ByteString::from),
+        related: json(20)?,
         old_row: OldRow::parse(row.try_get(10)?),
         unknown: names(11)?,
         as_text: names(12)?,

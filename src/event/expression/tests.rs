@@ -16,6 +16,9 @@ fn event(action: Action, record: &str, previous: Option<&str>) -> Event {
         record: Some(record.into()),
         previous: previous.map(Into::into),
         context: None,
+        data: None,
+        tenant: None,
+        related: None,
         old_row: match previous {
             Some(_) => OldRow::Full,
             None => OldRow::Absent,

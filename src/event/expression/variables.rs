@@ -120,16 +120,18 @@ impl<'v> Scene<'v> {
 fn new(event: &Event) -> Side<'_> {
     match event.action {
         Action::Deleted => Side::Null,
-        Action::Truncated | Action::Noted if event.record.is_none() => Side::Null,
+        Action::Truncated | Action::Custom | Action::Noted if event.record.is_none() => Side::Null,
         _ => row(event.record.as_deref()),
     }
 }
 
 fn old(event: &Event) -> Side<'_> {
     match event.action {
-        Action::Updated => old_of_update(event),
+        Action::Updated | Action::Restored | Action::Changed => old_of_update(event),
         Action::Deleted => row(event.record.as_deref()),
-        Action::Created | Action::Snapshot | Action::Truncated | Action::Noted => Side::Null,
+        Action::Created | Action::Snapshot | Action::Truncated | Action::Custom | Action::Noted => {
+            Side::Null
+        }
     }
 }
 
@@ -177,10 +179,12 @@ fn changes(event: &Event) -> Option<Boxed<'_>> {
     let (record, previous) = (event.record.as_deref(), event.previous.as_deref());
     let (added, updated, removed) = match event.action {
         Action::Created | Action::Snapshot => (listed(record)?, none(), none()),
-        Action::Updated if event.old_row == OldRow::Full => (none(), listed(previous)?, none()),
-        Action::Updated => return None,
+        action if action.is_update() && event.old_row == OldRow::Full => {
+            (none(), listed(previous)?, none())
+        }
+        Action::Updated | Action::Restored | Action::Changed => return None,
         Action::Deleted => (none(), none(), listed(record)?),
-        Action::Truncated | Action::Noted => (none(), none(), none()),
+        Action::Truncated | Action::Custom | Action::Noted => (none(), none(), none()),
     };
     Some(Box::new(CelMap::from(HashMap::from([
         (key("added"), added),

@@ -104,7 +104,7 @@ fn one_line(event: &Event) -> String {
 fn summary(event: &Event) -> String {
     const WIDTH: usize = 120;
     let text = match (event.action, &event.previous) {
-        (Action::Updated, Some(previous)) => {
+        (action, Some(previous)) if action.is_update() => {
             let changes = fields(Some(previous));
             let new = fields(event.record.as_deref());
             let change = |old: &Member<'_>| {
@@ -113,7 +113,7 @@ fn summary(event: &Event) -> String {
             };
             changes.iter().map(change).collect::<Vec<_>>().join(", ")
         }
-        (Action::Updated, None) => "old values not known".to_owned(),
+        (action, None) if action.is_update() => "old values not known".to_owned(),
         _ => event.record.as_deref().unwrap_or_default().to_owned(),
     };
     if text.chars().count() <= WIDTH {
@@ -219,13 +219,18 @@ fn side_by_side(event: &Event) -> Result<()> {
     for Member { key, value } in record.iter() {
         let old = previous.get(key).map(|old| old.value);
         let (mark, old, new) = match (event.action, old) {
-            (Action::Created | Action::Snapshot | Action::Truncated | Action::Noted, _) => {
-                ("+", "", *value)
-            }
+            (
+                Action::Created
+                | Action::Snapshot
+                | Action::Truncated
+                | Action::Custom
+                | Action::Noted,
+                _,
+            ) => ("+", "", *value),
             (Action::Deleted, _) => ("-", *value, ""),
-            (Action::Updated, Some(old)) => ("*", old, *value),
-            (Action::Updated, None) if event.old_row == OldRow::Full => ("", *value, *value),
-            (Action::Updated, None) => ("", "(not known)", *value),
+            (_, Some(old)) => ("*", old, *value),
+            (_, None) if event.old_row == OldRow::Full => ("", *value, *value),
+            (_, None) => ("", "(not known)", *value),
         };
         table.add_row([mark, key.trim_matches('"'), old, new]);
     }
@@ -251,6 +256,12 @@ struct View<'a> {
     record: Option<&'a RawValue>,
     previous_values: Option<&'a RawValue>,
     context: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    related_ids: Option<&'a RawValue>,
     old_row: &'static str,
     unknown: &'a [String],
     as_text: &'a [String],
@@ -283,6 +294,9 @@ impl<'a> From<&'a Event> for View<'a> {
             record: raw(&event.record),
             previous_values: raw(&event.previous),
             context: raw(&event.context),
+            data: raw(&event.data),
+            tenant: event.tenant.as_deref(),
+            related_ids: raw(&event.related),
             old_row: event.old_row.as_str(),
             unknown: &event.unknown,
             as_text: &event.as_text,

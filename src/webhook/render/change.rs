@@ -34,9 +34,11 @@ impl<'a> Change<'a> {
         let record = event.record.as_deref();
         match event.action {
             Action::Created | Action::Snapshot => Self::between(Side::Nothing, stored(record)),
-            Action::Updated => Self::update(record, previous(event)),
+            Action::Updated | Action::Restored | Action::Changed => {
+                Self::update(record, previous(event))
+            }
             Action::Deleted => Self::between(stored(record), Side::Nothing),
-            Action::Truncated | Action::Noted => {
+            Action::Truncated | Action::Custom | Action::Noted => {
                 Self::between(Side::Nothing, record.map_or(Side::Nothing, Side::Stored))
             }
         }

@@ -32,9 +32,9 @@ impl<'a> Lists<'a> {
         let mut lists = Self::default();
         match event.action {
             Action::Created | Action::Snapshot => lists.added = Some(columns()?),
-            Action::Updated => lists.updated = Some(previous?),
+            Action::Updated | Action::Restored | Action::Changed => lists.updated = Some(previous?),
             Action::Deleted => lists.removed = Some(columns()?),
-            Action::Truncated | Action::Noted => {}
+            Action::Truncated | Action::Custom | Action::Noted => {}
         }
         Some(lists)
     }

@@ -72,10 +72,11 @@ fn write_event(json: &mut Json, event: &Event) {
 fn operation(action: Action) -> &'static str {
     match action {
         Action::Created => "INSERT",
-        Action::Updated => "UPDATE",
+        Action::Updated | Action::Restored | Action::Changed => "UPDATE",
         Action::Deleted => "DELETE",
         Action::Snapshot => "MANUAL",
         Action::Truncated => "TRUNCATE",
+        Action::Custom => "MANUAL",
         Action::Noted => "NOTE",
     }
 }

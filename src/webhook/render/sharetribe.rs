@@ -100,11 +100,15 @@ impl<'a> Previous<'a> {
     fn of(event: &'a Event) -> Option<Self> {
         let record = || event.record.as_deref().and_then(Fields::read);
         match event.action {
-            Action::Created | Action::Snapshot | Action::Truncated | Action::Noted => {
-                Some(Self::Nothing)
-            }
+            Action::Created
+            | Action::Snapshot
+            | Action::Truncated
+            | Action::Custom
+            | Action::Noted => Some(Self::Nothing),
             Action::Deleted => record().map(Self::Row),
-            Action::Updated => Some(Self::Changed(change::previous(event)?, record()?)),
+            Action::Updated | Action::Restored | Action::Changed => {
+                Some(Self::Changed(change::previous(event)?, record()?))
+            }
         }
     }
 

@@ -11,7 +11,7 @@ const API_VERSION: &str = "2019-05-04";
 
 /// Writes the event object.
 pub(super) fn write(json: &mut Json, event: &Event) {
-    let core = event.action != Action::Noted;
+    let core = !matches!(event.action, Action::Custom | Action::Noted);
     json.open();
     json.key("id");
     json.quoted(event.event_id);
@@ -44,7 +44,7 @@ pub(super) fn write(json: &mut Json, event: &Event) {
 
 /// The columns that an update changed, with their new values.
 fn changes_requested(json: &mut Json, event: &Event) {
-    if event.action != Action::Updated {
+    if !event.action.is_update() {
         json.key("changesRequested");
         json.raw("null");
         return;

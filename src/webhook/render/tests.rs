@@ -18,6 +18,9 @@ pub(super) fn event(action: Action) -> Event {
         record: Some(r#"{"id":"post-123","title":"Hello World","n":1.50}"#.into()),
         previous: None,
         context: None,
+        data: None,
+        tenant: None,
+        related: None,
         old_row: OldRow::Absent,
         unknown: Vec::new(),
         as_text: Vec::new(),
@@ -36,6 +39,9 @@ fn updated() -> Event {
         created_at: 1_767_225_600_123_456,
         previous: Some(r#"{"title":"Hello","gone":null}"#.into()),
         context: Some(r#"{"userId":"u1"}"#.into()),
+        data: None,
+        tenant: None,
+        related: None,
         old_row: OldRow::Full,
         ..event(Action::Updated)
     }
@@ -173,6 +179,9 @@ fn an_updated_row_whose_old_row_is_not_known() {
 fn an_updated_row_of_which_only_the_old_key_is_known() {
     let event = Event {
         previous: Some(r#"{"id":"post-122"}"#.into()),
+        data: None,
+        tenant: None,
+        related: None,
         old_row: OldRow::Key,
         ..event(Action::Updated)
     };
@@ -199,6 +208,9 @@ fn an_updated_row_of_which_only_the_old_key_is_known() {
 #[test]
 fn a_deleted_row() {
     let event = Event {
+        data: None,
+        tenant: None,
+        related: None,
         old_row: OldRow::Full,
         ..event(Action::Deleted)
     };
