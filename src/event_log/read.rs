@@ -141,24 +141,22 @@ async fn read(
     // Rows come as they are taken; what is left of them when this ends is not kept.
     let mut rows = pin!(rows.await.map_err(fault)?);
     let (mut events, mut bytes) = (Vec::new(), 0_usize);
+    let mut words = Words::default();
     while bytes < most
         && let Some(row) = rows.try_next().await.map_err(fault)?
     {
-        let event = from_row(&row).map_err(fault)?;
+        let event = from_row(&row, &mut words).map_err(fault)?;
         bytes = bytes.saturating_add(event.bytes());
         events.push(event);
     }
     Ok(events)
 }
 
-fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
+fn from_row(row: &Row, words: &mut Words) -> Result<Event, tokio_postgres::Error> {
     let json = |index: usize| -> Result<Option<ByteString>, tokio_postgres::Error> {
         Ok(row
             .try_get::<_, Option<JsonText>>(index)?
             .map(|text| text.0))
-    };
-    let shared = |index: usize| -> Result<Arc<str>, tokio_postgres::Error> {
-        Ok(Arc::from(row.try_get::<_, &str>(index)?))
     };
     let names = |index: usize| -> Result<Vec<String>, tokio_postgres::Error> {
         let names: Option<Vec<String>> = row.try_get(index)?;
@@ -167,8 +165,8 @@ fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
     Ok(Event {
         sequence_id: row.try_get(0)?,
         event_id: row.try_get(1)?,
-        event_type: shared(2)?,
-        resource: shared(3)?,
+        event_type: words.share(0, row.try_get(2)?),
+        resource: words.share(1, row.try_get(3)?),
         resource_id: row.try_get::<_, Option<&str>>(4)?.map(ByteString::from),
         action: Action::parse(row.try_get(5)?),
         created_at: row.try_get::<_, Timestamp>(6)?.as_microsecond(),
@@ -182,13 +180,30 @@ fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
         unknown: names(11)?,
         as_text: names(12)?,
         origin: Origin {
-            schema: shared(13)?,
-            table: shared(14)?,
+            schema: words.share(2, row.try_get(13)?),
+            table: words.share(3, row.try_get(14)?),
             xid: u32::try_from(row.try_get::<_, i64>(15)?).unwrap_or_default(),
             commit_lsn: from_pg(row.try_get::<_, PgLsn>(16)?),
             index: u64::try_from(row.try_get::<_, i64>(17)?).unwrap_or_default(),
         },
     })
+}
+
+/// Words that stand in row after row: kept once, as long as they are the same.
+#[derive(Default)]
+struct Words([Option<Arc<str>>; 4]);
+
+impl Words {
+    /// The word in this place of the row.
+    fn share(&mut self, place: usize, word: &str) -> Arc<str> {
+        let Some(last) = self.0.get_mut(place) else {
+            return Arc::from(word);
+        };
+        match last {
+            Some(last) if **last == *word => Arc::clone(last),
+            last => Arc::clone(last.insert(Arc::from(word))),
+        }
+    }
 }
 
 /// The bytes of a `json` value, as they were written.
