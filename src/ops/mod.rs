@@ -8,6 +8,7 @@ pub mod health;
 pub mod logging;
 pub mod metrics;
 pub mod pulse;
+mod reading;
 pub mod systemd;
 pub mod upkeep;
 pub mod wal_budget;

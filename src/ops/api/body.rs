@@ -44,6 +44,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Given<T> {
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    // A list of members would do for serde.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        let detail = "the body is no JSON object";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "not_json", detail));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let code = if error.is_data() {
             "bad_value"

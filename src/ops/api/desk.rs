@@ -8,6 +8,7 @@ use ring::rand::SystemRandom;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::stream::Fanout;
 use super::{Problem, Token};
 use crate::capture::Standing;
 use crate::event_log::{Inlet, Tail};
@@ -55,6 +56,7 @@ struct Inner {
     queue: Arc<Semaphore>,
     comparing: hmac::Key,
     stop: CancellationToken,
+    fanout: Fanout,
 }
 
 impl Desk {
@@ -70,6 +72,7 @@ impl Desk {
             queue: Arc::new(Semaphore::new(WAITING)),
             comparing,
             stop,
+            fanout: Fanout::default(),
         })))
     }
 
@@ -94,6 +97,18 @@ impl Desk {
     /// How the capture stands: only a daemon that streams can take events in.
     pub(crate) fn standing(&self) -> Standing {
         self.0.parts.standing.borrow().clone()
+    }
+
+    pub(super) fn standing_changes(&self) -> watch::Receiver<Standing> {
+        self.0.parts.standing.clone()
+    }
+
+    pub(super) fn tail(&self) -> &Tail {
+        &self.0.parts.tail
+    }
+
+    pub(super) fn fanout(&self) -> &Fanout {
+        &self.0.fanout
     }
 
     pub(super) fn tokens(&self) -> Vec<Token> {

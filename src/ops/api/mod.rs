@@ -9,6 +9,7 @@
 //! * `browser`: refuses what a foreign web page could make a browser send.
 //! * `access`: bearer tokens and their scopes.
 //! * `query`, `body`: what a request may say, read strictly.
+//! * `events`, `stream`: the log, by page and as it grows.
 //! * `desk`: what handlers work with; its few connections to the log.
 
 #![allow(
@@ -21,11 +22,13 @@ mod access;
 mod body;
 mod browser;
 mod desk;
+mod events;
 mod every_error;
 mod listener;
 mod probes;
 mod problem;
 mod query;
+mod stream;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -51,13 +54,18 @@ const LONGEST_BODY: usize = 1 << 20;
 /// Permanent, if the listener fails.
 pub async fn serve(listener: TcpListener, parts: Parts, stop: CancellationToken) -> Result<()> {
     let desk = Desk::new(parts, stop.clone())?;
-    listener::serve(listener, router(&desk), stop).await
+    let (outcome, ()) = tokio::join!(
+        listener::serve(listener, router(&desk), stop),
+        stream::Fanout::run(&desk)
+    );
+    outcome
 }
 
 /// Every route. What belongs to a scope is refused to whoever does not have it.
 fn router(desk: &Desk) -> Router {
-    let scoped = |scope, routes: Router<Desk>| {
-        routes.route_layer(from_fn_with_state((desk.clone(), scope), access::check))
+    let scoped = |scope, routes: Router<Desk>| match routes.has_routes() {
+        true => routes.route_layer(from_fn_with_state((desk.clone(), scope), access::check)),
+        false => routes,
     };
     Router::new()
         .merge(scoped(Scope::Read, reading()))
@@ -73,7 +81,7 @@ fn router(desk: &Desk) -> Router {
 
 /// What only looks.
 fn reading() -> Router<Desk> {
-    Router::new()
+    events::routes().merge(stream::routes())
 }
 
 /// What puts events into the log.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::Problem;
 use crate::ops::settings::near_miss;
@@ -16,6 +16,7 @@ use crate::ops::settings::near_miss;
 pub(crate) struct Asked {
     given: Vec<(String, String)>,
     known: Vec<&'static str>,
+    taken: Vec<(&'static str, String)>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Asked {
@@ -35,7 +36,7 @@ impl Asked {
         });
         Ok(Self {
             given: given.collect::<Result<_, Problem>>()?,
-            known: Vec::new(),
+            ..Self::default()
         })
     }
 
@@ -64,6 +65,8 @@ impl Asked {
             }
             !is_it
         });
+        self.taken
+            .extend(taken.iter().map(|value| (name, value.clone())));
         taken
     }
 
@@ -101,6 +104,18 @@ impl Asked {
             _ => Err(format!("{text:?} is neither true nor false")),
         });
         Ok(read?.unwrap_or_default())
+    }
+
+    /// What was taken, as a query that another may be added to; without the cursors.
+    pub(crate) fn echo(&self) -> String {
+        let rest = self
+            .taken
+            .iter()
+            .filter(|(name, _)| !matches!(*name, "after" | "before"));
+        let written = |(name, value): &(&str, String)| {
+            format!("{name}={}&", utf8_percent_encode(value, NON_ALPHANUMERIC))
+        };
+        rest.map(written).collect()
     }
 
     /// Refuses what nobody asked for.
