@@ -1,17 +1,20 @@
-//! A request's body: JSON, read strictly.
+//! Bodies: JSON, read strictly and written.
 
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Problem;
 
 /// How long a body may take to arrive.
 const WITHIN: Duration = Duration::from_secs(10);
+/// Bytes of a text in it.
+const LONGEST_TEXT: usize = 4_000;
 
 /// What the body says. It has to be sent as JSON: a browser does not send that to another origin
 /// without asking first. An empty one counts as `{}`.
@@ -64,6 +67,28 @@ fn is_json(headers: &HeaderMap) -> bool {
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
+}
+
+/// An answer in JSON.
+pub(crate) struct Json(pub(crate) Value);
+
+impl IntoResponse for Json {
+    fn into_response(self) -> Response {
+        (
+            [(header::CONTENT_TYPE, "application/json")],
+            self.0.to_string(),
+        )
+            .into_response()
+    }
+}
+
+/// Refuses a text that says nothing, is endless, or that Postgres cannot hold.
+pub(super) fn sound(at: &str, text: &str) -> Result<(), Problem> {
+    if text.is_empty() || text.len() > LONGEST_TEXT || text.contains('\0') {
+        let detail = format!("{at}: needs 1 to {LONGEST_TEXT} bytes, and no zero among them");
+        return Err(Problem::bad(at, detail));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

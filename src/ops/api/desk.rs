@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::stream::Fanout;
 use super::{Problem, Token};
 use crate::capture::Standing;
-use crate::event_log::{Inlet, Tail};
+use crate::event_log::{Inlet, Link, Tail};
 use crate::fault::{Fault, Result};
 use crate::ops::health::Health;
 use crate::ops::metrics::Metrics;
@@ -57,11 +57,15 @@ struct Inner {
     comparing: hmac::Key,
     stop: CancellationToken,
     fanout: Fanout,
+    source: Link,
+    operators: Link,
 }
 
 impl Desk {
     pub(super) fn new(parts: Parts, stop: CancellationToken) -> Result<Self> {
         let log = parts.settings.borrow().log.target.clone();
+        let source = Link::new(&parts.settings.borrow().source.target, "rowhook api");
+        let operators = Link::new(&log, "rowhook api operator");
         let comparing = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| Fault::permanent("the system gives no random numbers"))?;
         Ok(Self(Arc::new(Inner {
@@ -73,6 +77,8 @@ impl Desk {
             comparing,
             stop,
             fanout: Fanout::default(),
+            source,
+            operators,
         })))
     }
 
@@ -155,6 +161,33 @@ impl Desk {
                 Err(broke.into())
             }
         }
+    }
+
+    /// A session with the source.
+    pub(super) async fn source(&self) -> Result<Connection> {
+        self.0.source.connection().await
+    }
+
+    /// Does something to the log. It is done to its end even if nobody waits for that any more.
+    pub(crate) async fn operate<T, F>(
+        &self,
+        deed: impl FnOnce(Connection) -> F + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Problem>> + Send,
+    {
+        let place = self.place().await?;
+        let operators = self.0.operators.clone();
+        let done = tokio::spawn(async move {
+            let _place = place;
+            deed(operators.connection().await?).await
+        });
+        done.await.unwrap_or_else(|error| {
+            Err(Fault::permanent("an operator's request broke")
+                .because(error)
+                .into())
+        })
     }
 
     /// A place among those who ask.

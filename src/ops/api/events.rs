@@ -1,14 +1,14 @@
 //! `GET /v1/events` and `GET /v1/events/{id}`.
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Asked, Desk, Problem};
+use super::{Asked, Desk, Operation, Problem, Scope};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::ops::reading::{self, Name, Page, Question, Types, View};
@@ -19,11 +19,48 @@ const MOST: i64 = 1_000;
 /// The years of which Postgres and every reader of RFC 3339 know.
 const YEARS: std::ops::RangeInclusive<i16> = 1..=9999;
 
-pub(super) fn routes() -> Router<Desk> {
-    Router::new()
-        .route("/v1/events", get(list))
-        .route("/v1/events/{id}", get(one))
+pub(super) fn operations() -> Vec<Operation> {
+    let page = Operation::get("/v1/events", Scope::Read, get(list))
+        .says("A page of events in the order of the log: those after an event, or the newest ones.")
+        .number("after", "After this sequence id.", 0, i64::MAX - 1)
+        .number("before", "Before this sequence id.", 1, i64::MAX)
+        .number(
+            "limit",
+            "How many at the most; 100 if it is not said.",
+            1,
+            MOST,
+        );
+    vec![
+        filtered(page)
+            .in_query::<Time>("to", "Committed before this time.")
+            .in_query::<bool>(
+                "undispatched",
+                "Only events after a webhook's cursor, or with a delivery that waits for a retry.",
+            )
+            .answers::<Written<'_>>(),
+        Operation::get("/v1/events/{id}", Scope::Read, get(one))
+            .says("One event.")
+            .in_path::<String>("id", "Its event id or sequence id.")
+            .answers::<View<'_>>(),
+    ]
 }
+
+/// The parameters that pages and streams have in common.
+pub(super) fn filtered(operation: Operation) -> Operation {
+    operation
+        .in_query::<Vec<String>>(
+            "type",
+            "Of a type that one of these patterns covers: `orders.*`.",
+        )
+        .in_query::<String>("resource", "Of this resource.")
+        .in_query::<String>("resource_id", "With this key; needs `resource`.")
+        .in_query::<Time>("from", "Committed at this time or later.")
+}
+
+/// A time as RFC 3339 has it.
+#[derive(JsonSchema)]
+#[schemars(inline, extend("format" = "date-time"))]
+pub(super) struct Time(#[expect(dead_code, reason = "only its schema is used")] String);
 
 async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Response, Problem> {
     let mut question = Question {
@@ -44,7 +81,7 @@ async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Response, Pr
     written(&answer.await?, &echo)
 }
 
-/// The parameters that pages and streams have in common.
+/// Reads them.
 pub(super) fn filters(asked: &mut Asked) -> Result<Question, Problem> {
     let types = Types::read(asked.texts("type")).map_err(|what| Problem::bad("type", what))?;
     let question = Question {
@@ -61,7 +98,7 @@ pub(super) fn filters(asked: &mut Asked) -> Result<Question, Problem> {
     Ok(question)
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     match text.parse::<Timestamp>() {
         Ok(time) if YEARS.contains(&time.to_zoned(jiff::tz::TimeZone::UTC).year()) => Ok(time),
         _ => Err(format!(
@@ -71,11 +108,16 @@ fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// A page of events.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Events")]
 struct Written<'a> {
+    /// In ascending order.
     events: Vec<View<'a>>,
+    /// Goes on when it is given as `after`: everything up to it has been looked at.
     next: i64,
+    /// Goes back when it is given as `before`; null where nothing older fits.
     previous: Option<i64>,
+    /// Whether there may be more in this direction already.
     more: bool,
 }
 

@@ -10,6 +10,8 @@
 //! * `access`: bearer tokens and their scopes.
 //! * `query`, `body`: what a request may say, read strictly.
 //! * `events`, `stream`: the log, by page and as it grows.
+//! * `status`, `subscriptions`, `deliveries`, `replays`: what the commands of these names do.
+//! * `openapi`: every operation with its description, which is the OpenAPI document.
 //! * `desk`: what handlers work with; its few connections to the log.
 
 #![allow(
@@ -21,14 +23,19 @@
 mod access;
 mod body;
 mod browser;
+mod deliveries;
 mod desk;
 mod events;
 mod every_error;
 mod listener;
+mod openapi;
 mod probes;
 mod problem;
 mod query;
+mod replays;
+mod status;
 mod stream;
+mod subscriptions;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -37,9 +44,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Scope, Token};
-pub(crate) use body::Given;
+pub(crate) use body::{Given, Json};
 pub use desk::{Desk, Parts};
 pub use listener::bind;
+pub(crate) use openapi::Operation;
 pub(crate) use problem::Problem;
 pub(crate) use query::Asked;
 
@@ -67,29 +75,34 @@ fn router(desk: &Desk) -> Router {
         true => routes.route_layer(from_fn_with_state((desk.clone(), scope), access::check)),
         false => routes,
     };
-    Router::new()
-        .merge(scoped(Scope::Read, reading()))
-        .merge(scoped(Scope::Emit, emitting()))
-        .merge(scoped(Scope::Operate, operating()))
+    let operations = operations();
+    let document = openapi::document(&operations);
+    let routes = operations
+        .into_iter()
+        .map(|operation| scoped(operation.scope, operation.route()))
+        .fold(scoped(Scope::Emit, emitting()), Router::merge);
+    routes
         .layer(from_fn_with_state(desk.clone(), browser::check))
         .merge(probes::routes())
+        .merge(openapi::routes(document))
         .fallback(every_error::nothing_here)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(from_fn(every_error::answer))
         .with_state(desk.clone())
 }
 
-/// What only looks.
-fn reading() -> Router<Desk> {
-    events::routes().merge(stream::routes())
+/// What the OpenAPI document describes is what is served.
+fn operations() -> Vec<Operation> {
+    let mut operations = events::operations();
+    operations.extend(stream::operations());
+    operations.extend(status::operations());
+    operations.extend(subscriptions::operations());
+    operations.extend(deliveries::operations());
+    operations.extend(replays::operations());
+    operations
 }
 
 /// What puts events into the log.
 fn emitting() -> Router<Desk> {
-    Router::new()
-}
-
-/// What changes how events are delivered.
-fn operating() -> Router<Desk> {
     Router::new()
 }

@@ -125,12 +125,24 @@ impl Asked {
         };
         let detail = format!("there is no parameter {name:?} here");
         let problem = Problem::new(StatusCode::BAD_REQUEST, "unknown_parameter", detail).at(name);
-        Err(match near_miss(name, self.known.iter().copied()) {
+        Err(match near_miss(&snake(name), self.known.iter().copied()) {
             Some(meant) => problem.next_step(format!("did you mean {meant}?")),
             None if self.known.is_empty() => problem,
             None => problem.next_step(format!("there are {}", self.known.join(", "))),
         })
     }
+}
+
+/// `resourceId`, the name in an event, as the name of a parameter.
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
 }
 
 /// As an HTML form writes it: `+` for a blank. No text of Postgres holds a zero.
@@ -175,6 +187,7 @@ mod tests {
         asked.text("resource_id").unwrap();
         let problem = detail(&asked.end().unwrap_err());
         assert!(problem.contains("did you mean resource_id?"), "{problem}");
+        assert_eq!(snake("resourceId"), "resource_id");
     }
 
     #[test]

@@ -54,7 +54,7 @@ async fn events_are_read_by_page_and_by_name_as_the_command_line_prints_them() {
         ("?from=2000-01-01T00:00:00Z&limit=1", vec![9]),
         ("?to=2000-01-01T00:00:00Z", vec![]),
         (
-            "?from=0001-01-01T00:00:00Z&to=9999-12-31T00:00:00Z&after=0&limit=1",
+            "?from=0001-01-01T00:00:00Z&to=9000-12-31T00:00:00Z&after=0&limit=1",
             vec![1],
         ),
         ("?undispatched=true", vec![]),

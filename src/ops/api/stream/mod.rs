@@ -12,7 +12,6 @@ mod batch;
 mod fanout;
 mod follower;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -23,11 +22,15 @@ use futures_util::stream;
 pub(super) use fanout::Fanout;
 use follower::Follower;
 
-use super::{Asked, Desk, Problem, events};
+use super::{Asked, Desk, Operation, Problem, Scope, events};
 use crate::ops::reading::{self, Question};
 
-pub(super) fn routes() -> Router<Desk> {
-    Router::new().route("/v1/events/stream", get(follow))
+pub(super) fn operations() -> Vec<Operation> {
+    let stream = Operation::get("/v1/events/stream", Scope::Read, get(follow))
+        .says("Events as they are logged, as Server-Sent Events. `id` is the sequence id, `data` the event.")
+        .number("after", "After this sequence id; without it, from now on.", 0, i64::MAX - 1)
+        .in_header::<i64>("Last-Event-ID", "The same, and goes before it: where a client that comes back goes on.");
+    vec![events::filtered(stream).streams()]
 }
 
 async fn follow(
