@@ -28,7 +28,7 @@ use crate::ops::health::{Health, Stage};
 use crate::ops::metrics::Metrics;
 use crate::ops::pulse::Pulse;
 use crate::ops::settings::Settings;
-use crate::ops::{http, systemd, upkeep};
+use crate::ops::{api, systemd, upkeep};
 
 /// Pauses between capture sessions, doubled from one to the next.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -49,17 +49,19 @@ pub async fn run(
     let initial = Arc::clone(&settings.borrow_and_update());
     let shared = Shared::new(&initial);
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-    if let Some(api) = &initial.api {
-        let listener = http::bind(api).await?;
-        tasks.spawn(http::serve(
-            listener,
-            Arc::clone(&shared.health),
-            Arc::clone(&shared.metrics),
-            settings.clone(),
-            stop.clone(),
-        ));
-    }
     let (inlet, notes) = mpsc::channel(WAITING_NOTES);
+    if let Some(listening) = &initial.api {
+        let listener = api::bind(listening).await?;
+        let parts = api::Parts {
+            health: Arc::clone(&shared.health),
+            metrics: Arc::clone(&shared.metrics),
+            settings: settings.clone(),
+            standing: shared.standing.subscribe(),
+            tail: Arc::clone(&shared.tail),
+            inlet: inlet.clone(),
+        };
+        tasks.spawn(api::serve(listener, parts, stop.clone()));
+    }
     tasks.spawn(capture(shared.capturer(&initial, notes), stop.clone()));
     let link = Link::relaxed(&initial.log.target, "rowhook attempts");
     let (records, recorder) = Recorder::new(link, Arc::clone(&shared.metrics));

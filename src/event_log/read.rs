@@ -28,6 +28,8 @@ pub struct Filter {
     pub before: Option<i64>,
     /// Exactly this type.
     pub event_type: Option<String>,
+    /// Of one of these types; empty, of any.
+    pub types: Vec<String>,
     /// Of this resource.
     pub resource: Option<String>,
     /// With this key.
@@ -36,6 +38,8 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Committed before this time.
     pub to: Option<Timestamp>,
+    /// With a delivery of one of these webhooks that waits for a retry; empty, whatever waits.
+    pub waiting_for: Vec<String>,
     /// The newest ones instead of the oldest; still in ascending order.
     pub newest: bool,
     /// How many at the most.
@@ -49,9 +53,64 @@ pub struct Filter {
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
+    if filter.types.len() > 1 {
+        return page_of_types(client, filter).await;
+    }
+    let (conditions, mut values) = conditions(filter);
+    values.push(&filter.limit);
+    let sql = format!(
+        "select {COLUMNS} from rowhook.events {conditions} order by sequence_id {} limit ${}",
+        direction(filter),
+        values.len()
+    );
+    let most = filter.bytes.unwrap_or(usize::MAX);
+    let mut events = read(client, &sql, &values, most).await?;
+    if filter.newest {
+        events.reverse();
+    }
+    Ok(events)
+}
+
+/// The same for several types: each one is looked for by itself, as no index has them in one order.
+async fn page_of_types(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
+    let each = Filter {
+        types: Vec::new(),
+        ..filter.clone()
+    };
+    let (conditions, mut values) = conditions(&each);
+    values.push(&filter.types);
+    values.push(&filter.limit);
+    let (types, limit, direction) = (values.len() - 1, values.len(), direction(filter));
+    let and = if conditions.is_empty() {
+        "where"
+    } else {
+        "and"
+    };
+    let sql = format!(
+        "select {COLUMNS} from rowhook.events where sequence_id = any (array( \
+           select found.sequence_id from unnest(${types}::text[]) wanted (event_type), \
+                lateral (select sequence_id from rowhook.events {conditions} \
+                         {and} events.event_type = wanted.event_type \
+                         order by sequence_id {direction} limit ${limit}) found \
+            order by 1 {direction} limit ${limit})) order by sequence_id {direction}"
+    );
+    let most = filter.bytes.unwrap_or(usize::MAX);
+    let mut events = read(client, &sql, &values, most).await?;
+    if filter.newest {
+        events.reverse();
+    }
+    Ok(events)
+}
+
+fn direction(filter: &Filter) -> &'static str {
+    if filter.newest { "desc" } else { "asc" }
+}
+
+/// What is asked for as SQL, with the values of its parameters.
+fn conditions(filter: &Filter) -> (String, Vec<&(dyn ToSql + Sync)>) {
     let mut conditions = Vec::new();
     let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
-    let given: [(&str, Option<&(dyn ToSql + Sync)>); 7] = [
+    let given: [(&str, Option<&(dyn ToSql + Sync)>); 8] = [
         (
             "sequence_id >",
             filter.after.as_ref().map(|value| value as _),
@@ -64,6 +123,7 @@ pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
             "event_type =",
             filter.event_type.as_ref().map(|value| value as _),
         ),
+        ("event_type =", filter.types.first().map(|value| value as _)),
         (
             "resource =",
             filter.resource.as_ref().map(|value| value as _),
@@ -84,20 +144,19 @@ pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
             conditions.push(format!("{condition} ${}", values.len()));
         }
     }
-    values.push(&filter.limit);
-    let sql = format!(
-        "select {COLUMNS} from rowhook.events {} {} order by sequence_id {} limit ${}",
-        if conditions.is_empty() { "" } else { "where" },
-        conditions.join(" and "),
-        if filter.newest { "desc" } else { "asc" },
-        values.len()
-    );
-    let most = filter.bytes.unwrap_or(usize::MAX);
-    let mut events = read(client, &sql, &values, most).await?;
-    if filter.newest {
-        events.reverse();
+    if !filter.waiting_for.is_empty() {
+        values.push(&filter.waiting_for);
+        conditions.push(format!(
+            "sequence_id in (select d.sequence_id from rowhook.deliveries d \
+              where d.state = 'waiting' and d.subscription = any (${}))",
+            values.len()
+        ));
     }
-    Ok(events)
+    let sql = match conditions.as_slice() {
+        [] => String::new(),
+        conditions => format!("where {}", conditions.join(" and ")),
+    };
+    (sql, values)
 }
 
 /// The event with this id.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
 
 pub use self::replay::Replay;
 pub(super) use self::replay::{ReplayCommand, Wanted};
@@ -144,8 +145,8 @@ enum Events {
 /// Which events to list.
 #[derive(Debug, Clone, Args)]
 pub struct List {
-    /// Only this type, such as `orders.updated`.
-    #[arg(long = "type")]
+    /// Only types that this pattern covers, such as `orders.updated` or `orders.*`.
+    #[arg(long = "type", value_name = "PATTERN")]
     pub event_type: Option<String>,
     /// Only this resource.
     #[arg(long)]
@@ -159,6 +160,15 @@ pub struct List {
     /// Before this sequence id.
     #[arg(long)]
     pub before: Option<i64>,
+    /// Committed at this time (RFC 3339) or later, or so long ago at the most (90m, 2h, 3d).
+    #[arg(long, value_name = "TIME", value_parser = replay::time)]
+    pub from: Option<Timestamp>,
+    /// Committed before this time.
+    #[arg(long, value_name = "TIME", value_parser = replay::time)]
+    pub to: Option<Timestamp>,
+    /// Only events that a webhook still has to deal with: they lie after its cursor, or wait for a retry.
+    #[arg(long)]
+    pub undispatched: bool,
     /// How many at the most.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     pub limit: i64,

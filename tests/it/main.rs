@@ -64,6 +64,7 @@ mod streams;
 mod connections;
 mod commands;
 mod reading;
+mod api;
 mod log;
 mod segments;
 mod schema;

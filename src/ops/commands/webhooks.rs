@@ -32,7 +32,7 @@ pub async fn list(settings: &Settings, output: Output) -> Result<()> {
     }
 }
 
-pub(super) fn named<'a>(settings: &'a Settings, name: &str) -> Result<&'a Subscription> {
+pub(crate) fn named<'a>(settings: &'a Settings, name: &str) -> Result<&'a Subscription> {
     settings
         .webhooks
         .iter()

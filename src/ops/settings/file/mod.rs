@@ -3,6 +3,7 @@
 //! The doc comments of the fields are the descriptions in the JSON Schema, so they speak to the
 //! writer of the file. Durations and sizes stay text here; [`super::meaning`] reads them.
 
+mod api;
 mod lanes;
 mod network;
 mod secret_ref;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use api::Api;
 pub(crate) use lanes::{Batch, StatusAction};
 pub(crate) use network::{Network, WebhookTls};
 pub(crate) use secret_ref::{Connection, Place, SecretRef};
@@ -42,7 +44,7 @@ pub(crate) struct File {
     /// Where webhooks may connect to.
     #[serde(default)]
     pub(crate) network: Network,
-    /// The HTTP side: health, readiness, metrics.
+    /// The HTTP API: events, status, health, metrics.
     #[serde(default)]
     pub(crate) api: Api,
 }
@@ -149,22 +151,6 @@ impl Default for Log {
             retention_max_lag: "forever".into(),
             attempts_retention: "7d".into(),
             segment_size: 1_000_000,
-        }
-    }
-}
-
-/// The HTTP side: health, readiness, metrics.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Api {
-    /// Loopback address and port to listen on; "" switches it off.
-    pub(crate) listen: String,
-}
-
-impl Default for Api {
-    fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:8655".into(),
         }
     }
 }
