@@ -1,5 +1,6 @@
 //! From stream messages to the batch that fills.
 
+mod emitting;
 mod recalling;
 mod relations;
 mod snapshots;
@@ -14,16 +15,19 @@ use jiff::Timestamp;
 use super::attributes::Attributes;
 use super::backfill::{self, Handover, Window};
 use super::histories::KnownHistories;
+use super::objects::Objects;
 use super::recall::{Held, Recall};
 use crate::decode::{Change, Message, Relation, RowChange, decode};
 use crate::event::{
-    CONTEXT_PREFIX, Capture, Draft, Drafter, EventIds, Fields, MisfitRow, Shape, TypeCatalog,
-    merged_context, postgres_micros,
+    CONTEXT_PREFIX, Capture, Draft, Drafter, EMIT_PREFIX, EventIds, Fields, MisfitRow, Shape,
+    TypeCatalog, merged_context, postgres_micros,
 };
 use crate::event_log::history::History;
 use crate::event_log::{Batch, Checkpoint, Chunk, Note, Transaction, TransactionEnd};
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, Received, Timelines};
+
+pub(super) use self::emitting::Question;
 
 /// Who is asked most.
 const CATALOGS: &str = "the source's database";
@@ -47,6 +51,8 @@ pub(super) struct Intake {
     relations: HashMap<u32, Relation>,
     histories: KnownHistories,
     recall: Recall,
+    /// What custom events are about.
+    objects: Objects,
     held: Held,
     /// How many rows the log is asked for at once: fewer where its answers are cut short.
     ask: usize,
@@ -124,6 +130,7 @@ impl Intake {
             relations: HashMap::new(),
             histories,
             recall: Recall::default(),
+            objects: Objects::default(),
             held: Held::default(),
             ask: MOST_ASKED,
             ids: EventIds::new(
@@ -159,6 +166,7 @@ impl Intake {
     /// Takes what has gathered in the batch.
     pub(super) fn take_batch(&mut self) -> Chunk {
         self.recall.handed_over();
+        self.objects.handed_over();
         self.batch.take()
     }
 
@@ -303,6 +311,12 @@ impl Intake {
                 content,
                 ..
             } if prefix == CONTEXT_PREFIX => self.set_context(content),
+            Message::Logical {
+                transactional: true,
+                prefix,
+                content,
+                ..
+            } if prefix == EMIT_PREFIX => return self.emitted(content),
             // Names of types and origins are not needed, nor are messages of others.
             Message::Logical { .. } | Message::Origin { .. } | Message::Type { .. } => {}
         }
@@ -400,6 +414,7 @@ impl Intake {
                 .because(error)
                 .next_step("leave the column out with `exclude` in a [[resource]] for this table")
             })?;
+        self.objects.saw(&shape.resource, &draft);
         if let Some((id, record)) = remembered {
             let resource = Arc::clone(&shape.resource);
             self.recall.put(&resource, id, record);

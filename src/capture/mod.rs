@@ -10,6 +10,7 @@ pub mod continuity;
 pub mod histories;
 mod idle;
 mod intake;
+mod objects;
 mod pace;
 mod recall;
 pub mod resume;

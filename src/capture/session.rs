@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::backfill::Handover;
 use super::histories::{KnownHistories, note_published};
+use super::intake::{Intake, Question};
 use super::start::prepare_log;
-use super::{idle, intake::Intake, pace::Pace};
+use super::{idle, pace::Pace};
 use crate::event::Capture;
 use crate::event_log::history::LastEvent;
+use crate::event_log::objects::Object;
 use crate::event_log::{Chunk, Durable, Link, LogSettings, Note, Tail, Writer, encoding};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
@@ -88,6 +90,8 @@ enum Done {
     Appended(Chunk, Option<Durable>),
     /// The records of these rows' last events.
     Found(Vec<LastEvent>, Vec<Option<ByteString>>),
+    /// The records of these objects.
+    FoundObjects(Vec<Object>, Vec<Option<ByteString>>),
 }
 
 impl Capturer {
@@ -241,16 +245,35 @@ impl Session<'_> {
     /// Gives the writer its next work, if it is free. What waits for the log comes first: nothing
     /// more is read before it has gone on.
     fn work_if_due(&mut self) -> Result<()> {
-        if self.intake.waits()
-            && let Some(mut writer) = self.writer.take()
-        {
-            let rows = self.intake.lacks()?;
-            self.working = Some(Box::pin(async move {
-                let found = writer.last_events(&rows).await;
-                (writer, found.map(|records| Done::Found(rows, records)))
-            }));
+        if self.intake.waits() && self.writer.is_some() {
+            self.ask()?;
         }
         self.append_if_due();
+        Ok(())
+    }
+
+    /// Asks the log for what the messages that wait need.
+    fn ask(&mut self) -> Result<()> {
+        if self.intake.hands_over_first() {
+            let chunk = self.intake.take_batch();
+            self.append(chunk);
+            return Ok(());
+        }
+        let question = self.intake.question()?;
+        let Some(mut writer) = self.writer.take() else {
+            return Ok(());
+        };
+        self.working = Some(match question {
+            Question::Rows(rows) => Box::pin(async move {
+                let found = writer.last_events(&rows).await;
+                (writer, found.map(|records| Done::Found(rows, records)))
+            }),
+            Question::Objects(objects) => Box::pin(async move {
+                let found = writer.objects(&objects).await;
+                let found = found.map(|records| Done::FoundObjects(objects, records));
+                (writer, found)
+            }),
+        });
         Ok(())
     }
 
@@ -290,6 +313,11 @@ impl Session<'_> {
             }
             Done::Found(rows, records) => {
                 let ended = self.intake.supply(rows, records).await?;
+                self.capturer.metrics.transactions.inc_by(ended);
+                Ok(())
+            }
+            Done::FoundObjects(objects, records) => {
+                let ended = self.intake.supply_objects(objects, records).await?;
                 self.capturer.metrics.transactions.inc_by(ended);
                 Ok(())
             }

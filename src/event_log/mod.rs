@@ -19,6 +19,7 @@ pub mod keys;
 mod link;
 pub mod migrate;
 mod note;
+pub mod objects;
 pub mod ordering;
 pub mod read;
 pub mod replays;

@@ -15,6 +15,7 @@ use super::batch::{Chunk, End, TransactionEnd};
 use super::checkpoint::{Checkpoint, Durable, to_pg};
 use super::copy::{COPY_EVENTS, HEADER, TRAILER};
 use super::history::{self, LastEvent};
+use super::objects::{self, Object};
 use super::{LogSettings, segments};
 use crate::event::unix_micros;
 use crate::failpoint;
@@ -238,6 +239,22 @@ impl Writer {
         within(async {
             let was_open = self.end_copy().await?;
             let records = history::last_events(&self.connection, rows).await?;
+            if was_open {
+                self.begin_copy().await?;
+            }
+            Ok(records)
+        })
+        .await
+    }
+
+    /// The records of these objects, what was appended and not committed included: see [`objects`].
+    ///
+    /// # Errors
+    /// Transient if the database is gone. After an error the writer is done.
+    pub async fn objects(&mut self, wanted: &[Object]) -> Result<Vec<Option<ByteString>>> {
+        within(async {
+            let was_open = self.end_copy().await?;
+            let records = objects::newest(&self.connection, wanted).await?;
             if was_open {
                 self.begin_copy().await?;
             }
