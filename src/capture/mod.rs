@@ -14,6 +14,7 @@ mod objects;
 mod pace;
 mod recall;
 pub mod resume;
+pub mod scheduler;
 mod session;
 mod start;
 pub mod survey;

@@ -18,6 +18,7 @@ use super::{idle, pace::Pace};
 use crate::event::Capture;
 use crate::event_log::history::LastEvent;
 use crate::event_log::objects::Object;
+use crate::event_log::scheduled::Due;
 use crate::event_log::{Chunk, Durable, Link, LogSettings, Note, Tail, Writer, encoding};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
@@ -79,6 +80,8 @@ pub struct Capturer {
     pub handover: Arc<Handover>,
     /// Events that do not come from the stream; a session holds it while it runs.
     pub notes: Arc<Mutex<mpsc::Receiver<Note>>>,
+    /// Scheduled events that are due, likewise.
+    pub due: Arc<Mutex<mpsc::Receiver<Due>>>,
 }
 
 /// What the writer does now. It owns the writer and gives it back.
@@ -144,6 +147,7 @@ impl Capturer {
             control,
             intake,
             notes: Arc::clone(&self.notes).lock_owned().await,
+            due: Arc::clone(&self.due).lock_owned().await,
             waiting: Vec::new(),
             capturer: self,
         };
@@ -162,6 +166,7 @@ struct Session<'a> {
     stream: Stream,
     intake: Intake,
     notes: OwnedMutexGuard<mpsc::Receiver<Note>>,
+    due: OwnedMutexGuard<mpsc::Receiver<Due>>,
     /// Who waits for what was appended to be durable.
     waiting: Vec<oneshot::Sender<()>>,
     /// `None` while it works.
@@ -204,6 +209,8 @@ impl Session<'_> {
                 () = self.log.ended() => return Err(Fault::transient("the log database closed the connection")),
                 // 4. A note, between two transactions: it is rare, and must not wait for a lull.
                 Some(note) = self.notes.recv(), if self.intake.between_transactions() => self.intake.note(note)?,
+                //    So are scheduled events that are due.
+                Some(due) = self.due.recv(), if self.intake.between_transactions() => self.intake.schedule(due)?,
                 // 5. The stream, as long as the batch has room and nothing is to gather.
                 received = self.stream.receive(), if has_room && gathers_until.is_none() => {
                     let received = received?;
@@ -225,6 +232,9 @@ impl Session<'_> {
                 self.capturer.metrics.transactions.inc();
                 if let Ok(note) = self.notes.try_recv() {
                     self.intake.note(note)?;
+                }
+                if let Ok(due) = self.due.try_recv() {
+                    self.intake.schedule(due)?;
                 }
                 self.append_if_due();
             }

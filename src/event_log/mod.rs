@@ -26,6 +26,7 @@ pub mod replays;
 pub mod retention;
 mod published;
 pub mod requests;
+pub mod scheduled;
 mod segments;
 mod settings;
 mod tail;

@@ -38,6 +38,7 @@ mod harness;
 mod capture;
 mod context;
 mod emit;
+mod scheduled;
 mod previous;
 mod backfill;
 mod history;

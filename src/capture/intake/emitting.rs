@@ -90,7 +90,10 @@ impl Intake {
 
     /// What the first message that waits needs, and those behind it.
     pub(in crate::capture) fn question(&mut self) -> Result<Question> {
-        let objects = self.objects_of_held()?;
+        let objects = match self.due {
+            Some(_) => self.objects_of_due(),
+            None => self.objects_of_held()?,
+        };
         if objects.is_empty() {
             self.lacks().map(Question::Rows)
         } else {
@@ -126,15 +129,17 @@ impl Intake {
     }
 
     fn object_of(&self, content: &[u8]) -> Option<Object> {
-        let emitted = Emitted::read(content).ok()?;
-        let object = Object {
-            resource_id: emitted.resource_id?,
-            resource: emitted.resource,
-        };
-        let lacks = self
-            .objects
-            .lack_of_followed(&object.resource, &object.resource_id);
-        lacks.then_some(object)
+        self.lacking_object(&Emitted::read(content).ok()?)
+    }
+
+    /// The object that an event needs and nobody remembers, if its resource is followed.
+    pub(super) fn lacking_object(&self, emitted: &Emitted) -> Option<Object> {
+        let id = emitted.resource_id.as_deref()?;
+        let lacks = self.objects.lack_of_followed(&emitted.resource, id);
+        lacks.then(|| Object {
+            resource: emitted.resource.clone(),
+            resource_id: id.to_owned(),
+        })
     }
 
     /// Takes the objects that the log has told of, perhaps fewer than were asked for, and then the

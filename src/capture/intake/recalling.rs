@@ -60,9 +60,15 @@ impl Intake {
         };
     }
 
-    /// Takes the messages that waited, up to one that the log has to be asked for. Tells how many
+    /// Takes the scheduled events and the messages that waited, up to one that the log has to be asked for. Tells how many
     /// transactions ended.
     pub(super) async fn go_on(&mut self) -> Result<u64> {
+        if let Some(due) = self.due.take() {
+            self.schedule(due)?;
+            if self.due.is_some() {
+                return Ok(0);
+            }
+        }
         let mut ended = 0;
         while let Some(bytes) = self.held.pop() {
             match self.data(&bytes).await? {
