@@ -1,4 +1,5 @@
--- The newest event of each of these rows, where the log is known to have all of its changes.
+-- The newest event of each of these rows, where the log is known to have all of its changes. What the
+-- application says of a row is no change of it.
 -- $1 resources, $2 resource ids, $3 schemas, $4 tables, $5 first sequence ids, $6 first commit positions.
 select k.place, e.record
   from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::pg_lsn[]) with ordinality
@@ -6,6 +7,7 @@ select k.place, e.record
        lateral (select l.action, l.record, l.commit_lsn, l.table_schema, l.table_name
                   from rowhook.events l
                  where l.resource = k.resource and l.resource_id = k.resource_id and l.sequence_id >= k.since
+                   and l.action <> 'custom'
                  order by l.sequence_id desc
                  limit 1) e
  where e.action in ('created', 'updated', 'snapshot')

@@ -18,10 +18,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::backfill::{Backfiller, Handover};
+use crate::capture::scheduler::{Scheduler, WAITING_GROUPS};
 use crate::capture::{Capturer, Standing};
 use crate::dispatch::recorder::{Recorder, Records};
 use crate::dispatch::replays::{Replays, RunnerOf};
 use crate::dispatch::{Runner, Subscription, switchboard};
+use crate::event_log::scheduled::Due;
 use crate::event_log::{Link, Note, Tail, WAITING_NOTES};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::{Health, Stage};
@@ -62,7 +64,21 @@ pub async fn run(
         };
         tasks.spawn(api::serve(listener, parts, stop.clone()));
     }
-    tasks.spawn(capture(shared.capturer(&initial, notes), stop.clone()));
+    let (scheduled, due) = mpsc::channel(WAITING_GROUPS);
+    let capturer = shared.capturer(&initial, notes, due);
+    tasks.spawn(capture(capturer, stop.clone()));
+    let scheduler = Scheduler {
+        link: Link::relaxed(&initial.log.target, "rowhook schedule"),
+        inlet: scheduled,
+        standing: shared.standing.subscribe(),
+    };
+    let link = scheduler.link.clone();
+    tasks.spawn(scheduler.run(stop.clone()));
+    tasks.spawn(upkeep::forget_done_events(
+        link,
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
     let link = Link::relaxed(&initial.log.target, "rowhook attempts");
     let (records, recorder) = Recorder::new(link, Arc::clone(&shared.metrics));
     // It ends when nobody has a record for it any more: after the dispatch.
@@ -189,7 +205,12 @@ impl Shared {
         }
     }
 
-    fn capturer(&self, settings: &Settings, notes: mpsc::Receiver<Note>) -> Capturer {
+    fn capturer(
+        &self,
+        settings: &Settings,
+        notes: mpsc::Receiver<Note>,
+        due: mpsc::Receiver<Due>,
+    ) -> Capturer {
         Capturer {
             source: settings.source.clone(),
             capture: Arc::new(settings.capture.clone()),
@@ -201,6 +222,7 @@ impl Shared {
             epoch: None,
             handover: Arc::clone(&self.handover),
             notes: Arc::new(Mutex::new(notes)),
+            due: Arc::new(Mutex::new(due)),
         }
     }
 }
@@ -210,7 +232,7 @@ async fn capture(mut capturer: Capturer, stop: CancellationToken) -> Result<()> 
     let mut pause = FIRST_PAUSE;
     loop {
         let began = tokio::time::Instant::now();
-        let fault = match capturer.run(&stop).await {
+        let fault = match Box::pin(capturer.run(&stop)).await {
             Ok(_) => return Ok(()),
             Err(fault) if fault.kind() == Kind::Transient => fault,
             Err(fault) => return Err(fault),

@@ -3,6 +3,7 @@
 mod context;
 mod cut;
 mod draft;
+mod emitted;
 pub mod expression;
 mod fields;
 mod id;
@@ -24,6 +25,7 @@ mod tests;
 pub use context::{CONTEXT_PREFIX, merged as merged_context};
 pub use cut::Cut;
 pub use draft::{Draft, Drafter, MisfitRow};
+pub use emitted::{EMIT_PREFIX, Emitted, Unfit};
 pub use expression::Expression;
 pub use fields::{Fields, Member};
 pub use id::{EventIds, postgres_micros, rfc3339, unix_micros};

@@ -120,6 +120,15 @@ impl Shape {
         }
     }
 
+    /// The shape of what the application has to tell, as `invoice.sent` of `invoices`.
+    #[must_use]
+    pub fn of_custom(event_type: &str, resource: &str) -> Self {
+        Self {
+            resource: Arc::from(resource),
+            ..Self::of_notes(event_type)
+        }
+    }
+
     /// Rows are in partitions, which may identify them by `columns`. The stream tells the identity of
     /// the partitioned table alone: where that is FULL and a partition's is not, old rows come as
     /// whole ones with null for everything but those columns.

@@ -1,5 +1,6 @@
 //! The command line: what may be said, and who does it.
 
+mod emit;
 mod replay;
 
 use std::path::PathBuf;
@@ -8,11 +9,12 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 
+pub(super) use self::emit::{Emit, Emitting};
 pub use self::replay::Replay;
 pub(super) use self::replay::{ReplayCommand, Wanted};
 use super::commands::{
-    backfill, check, config, deliveries, events, explain, forget, keys, replay as replaying, run,
-    setup, status, teardown, webhooks,
+    backfill, check, config, deliveries, emit as emitting, events, explain, forget, keys,
+    replay as replaying, run, setup, status, teardown, webhooks,
 };
 use super::settings;
 use crate::fault::{Fault, Result};
@@ -46,7 +48,7 @@ enum Command {
     Teardown(Teardown),
     /// Shows how far capture and webhooks have come.
     Status(Output),
-    /// Reads the event log.
+    /// Reads the event log; emits events of your own.
     #[command(subcommand)]
     Events(Events),
     /// Logs the rows that a table already has as `….snapshot` events, while the daemon runs.
@@ -140,6 +142,8 @@ enum Events {
     },
     /// Follows the log.
     Tail(List),
+    #[command(flatten)]
+    Emitting(Emitting),
 }
 
 /// Which events to list.
@@ -252,6 +256,7 @@ impl Cli {
                         return block_on(events::show(&settings, &event, output));
                     }
                     Events::Tail(list) => block_on(events::tail(&settings, &list)),
+                    Events::Emitting(command) => block_on(emitting::emitting(&settings, &command)),
                 }
             }
             Command::Backfill(options) => {

@@ -37,6 +37,8 @@ mod served;
 mod harness;
 mod capture;
 mod context;
+mod emit;
+mod scheduled;
 mod previous;
 mod backfill;
 mod history;

@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod check;
 pub mod config;
 pub mod deliveries;
+pub mod emit;
 pub mod events;
 pub mod explain;
 pub mod forget;
