@@ -1,5 +1,6 @@
 //! A row change becomes the content of an event, in buffers that are used again for the next one.
 
+use super::deletion;
 use super::json::{Reading, write_value};
 use super::long_id;
 use super::shape::{Column, Shape, Treatment};
@@ -48,6 +49,8 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn live_record(&self) -> Option<&'a [u8]> {
         match self.action {
+            // It was deleted softly: only an update has previous values.
+            Action::Deleted if self.previous.is_some() => self.record,
             Action::Created
             | Action::Updated
             | Action::Snapshot
@@ -129,26 +132,27 @@ impl Drafter {
         }
         self.unknown.clear();
         self.as_text.clear();
-        let row = as_carried(shape, row);
-        match (row, last) {
+        let told = match (as_carried(shape, row), last) {
             (RowChange::Insert(after), _) => {
                 let keyed = self.key(shape, &after, Before::Absent)?;
                 self.row(shape, &after, |_, field| field);
-                Ok(self.finish(Action::Created, keyed, false, OldRow::Absent))
+                Told::of(Action::Created, keyed, OldRow::Absent)
             }
-            (RowChange::Update { before, after }, Some(last)) if !row.carries_old_row() => {
+            (row @ RowChange::Update { before, after }, Some(last)) if !row.carries_old_row() => {
                 let keyed = self.key(shape, &after, before)?;
                 let old_row = self.recalled_update(shape, &after, last);
-                Ok(self.finish(Action::Updated, keyed, true, old_row))
+                let action = deletion::recalled(shape, last, &after);
+                Told::of(action, keyed, old_row).with_previous()
             }
             (RowChange::Delete(Before::Key(key)), Some(last)) => {
                 let keyed = self.key(shape, &key, Before::Absent)? && shape.key_in_identity();
                 let old_row = self.recalled_delete(shape, &key, last);
-                Ok(self.finish(Action::Deleted, keyed, false, old_row))
+                Told::of(Action::Deleted, keyed, old_row)
             }
-            (RowChange::Update { before, after }, _) => self.update(shape, before, &after),
-            (RowChange::Delete(before), _) => self.delete(shape, before),
-        }
+            (RowChange::Update { before, after }, _) => self.update(shape, before, &after)?,
+            (RowChange::Delete(before), _) => self.delete(shape, before)?,
+        };
+        Ok(self.finish(told))
     }
 
     /// Under which id the row's last event stands in the log, where that is worth a look: the stream
@@ -189,35 +193,35 @@ impl Drafter {
         shape: &Shape,
         before: Before<'_>,
         after: &Tuple<'_>,
-    ) -> Result<Draft<'_>, MisfitRow> {
+    ) -> Result<Told, MisfitRow> {
         let keyed = self.key(shape, after, before)?;
-        match before {
+        let old_row = match before {
             Before::Absent => {
                 self.row(shape, after, |_, field| field);
-                Ok(self.finish(Action::Updated, keyed, false, OldRow::Absent))
+                return Ok(Told::of(Action::Updated, keyed, OldRow::Absent));
             }
             Before::Key(before) => {
                 self.fits(shape, &before)?;
                 self.merged_row(shape, &before, after, |column| column.in_identity);
                 self.changed_fields(shape, &before, after, |column| column.in_identity);
-                Ok(self.finish(Action::Updated, keyed, true, OldRow::Key))
+                OldRow::Key
             }
             Before::Full(before) => {
                 self.fits(shape, &before)?;
                 self.merged_row(shape, &before, after, |_| true);
-                let complete = self.changed_fields(shape, &before, after, |_| true);
-                let old_row = if complete {
+                if self.changed_fields(shape, &before, after, |_| true) {
                     OldRow::Full
                 } else {
                     OldRow::Partial
-                };
-                Ok(self.finish(Action::Updated, keyed, true, old_row))
+                }
             }
-        }
+        };
+        let action = deletion::carried(shape, &before, after);
+        Ok(Told::of(action, keyed, old_row).with_previous())
     }
 
-    fn delete(&mut self, shape: &Shape, before: Before<'_>) -> Result<Draft<'_>, MisfitRow> {
-        match before {
+    fn delete(&mut self, shape: &Shape, before: Before<'_>) -> Result<Told, MisfitRow> {
+        let (keyed, old_row) = match before {
             Before::Full(row) => {
                 let keyed = self.key(shape, &row, Before::Absent)?;
                 self.row(shape, &row, Column::old);
@@ -226,20 +230,21 @@ impl Drafter {
                 } else {
                     OldRow::Partial
                 };
-                Ok(self.finish(Action::Deleted, keyed, false, old_row))
+                (keyed, old_row)
             }
             Before::Key(row) => {
                 // A key that the identity does not carry is not known, and never empty.
                 let keyed = self.key(shape, &row, Before::Absent)? && shape.key_in_identity();
                 self.key_row(shape, &row);
-                Ok(self.finish(Action::Deleted, keyed, false, OldRow::Key))
+                (keyed, OldRow::Key)
             }
             Before::Absent => {
                 self.record.extend_from_slice(b"{}");
                 self.unknown.extend(0..shape.columns.len());
-                Ok(self.finish(Action::Deleted, false, false, OldRow::Absent))
+                (false, OldRow::Absent)
             }
-        }
+        };
+        Ok(Told::of(Action::Deleted, keyed, old_row))
     }
 
     /// The whole row; what the stream left out is noted as unknown.
@@ -381,24 +386,57 @@ impl Drafter {
         })
     }
 
-    fn finish(&self, action: Action, keyed: bool, previous: bool, old_row: OldRow) -> Draft<'_> {
+    fn finish(&self, told: Told) -> Draft<'_> {
         Draft {
-            action,
-            resource_id: keyed.then_some(self.resource_id.as_slice()),
+            action: told.action,
+            resource_id: told.keyed.then_some(self.resource_id.as_slice()),
             record: Some(&self.record),
-            previous: previous.then_some(self.previous.as_slice()),
+            previous: told.previous.then_some(self.previous.as_slice()),
             data: None,
             tenant: None,
             related: None,
-            old_row,
+            old_row: told.old_row,
             unknown: &self.unknown,
             as_text: &self.as_text,
         }
     }
 }
 
+/// What a row change says beside what stands in the buffers.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    action: Action,
+    /// Whether the key is known.
+    keyed: bool,
+    /// Whether old values are told, be they none.
+    previous: bool,
+    old_row: OldRow,
+}
+
+impl Told {
+    fn of(action: Action, keyed: bool, old_row: OldRow) -> Self {
+        Self {
+            action,
+            keyed,
+            previous: false,
+            old_row,
+        }
+    }
+
+    fn with_previous(self) -> Self {
+        Self {
+            previous: true,
+            ..self
+        }
+    }
+}
+
 /// A column of an old row, if that carries it.
-fn carried_field<'a>(before: &Before<'a>, place: usize, shape: &Shape) -> Option<Field<'a>> {
+pub(super) fn carried_field<'a>(
+    before: &Before<'a>,
+    place: usize,
+    shape: &Shape,
+) -> Option<Field<'a>> {
     let row = match before {
         Before::Full(row) => row,
         Before::Key(row) if shape.columns.get(place)?.in_identity => row,

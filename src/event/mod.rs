@@ -2,6 +2,7 @@
 
 mod context;
 mod cut;
+mod deletion;
 mod draft;
 pub mod expression;
 mod fields;

@@ -129,6 +129,24 @@ pub struct ResourceRule {
     pub redact: Vec<(String, Redaction)>,
     /// Where old values come from that the stream does not carry.
     pub previous: PreviousFrom,
+    /// A column that is null as long as the row counts.
+    pub deleted_at: Option<String>,
+}
+
+impl ResourceRule {
+    /// The defaults.
+    #[must_use]
+    pub fn of(table: TableName) -> Self {
+        Self {
+            table,
+            name: None,
+            key: None,
+            exclude: Vec::new(),
+            redact: Vec::new(),
+            previous: PreviousFrom::Stream,
+            deleted_at: None,
+        }
+    }
 }
 
 /// Where the old values of a resource come from.

@@ -20,6 +20,8 @@ pub struct Shape {
     pub recalls: bool,
     pub(super) columns: Vec<Column>,
     pub(super) key: Vec<usize>,
+    /// The column that is null as long as a row counts.
+    pub(super) deleted_at: Option<usize>,
     /// Whether old rows may lack what is not in the identity.
     sparse: bool,
     types: [Arc<str>; 6],
@@ -83,6 +85,8 @@ impl Shape {
             })
             .collect();
         let key = places(&columns, key);
+        let place = |name: &String| columns.iter().position(|column| column.name == *name);
+        let deleted_at = rule.and_then(|rule| rule.deleted_at.as_ref());
         let event_type = |action: Action| Arc::from(format!("{resource}.{}", action.as_str()));
         Self {
             types: [
@@ -98,6 +102,7 @@ impl Shape {
             table: Arc::from(relation.name.as_str()),
             resource: Arc::from(resource),
             recalls: recalls(rule, &columns, &key),
+            deleted_at: deleted_at.and_then(place),
             columns,
             key,
             sparse: false,
@@ -116,6 +121,7 @@ impl Shape {
             recalls: false,
             columns: Vec::new(),
             key: Vec::new(),
+            deleted_at: None,
             sparse: false,
         }
     }

@@ -38,6 +38,7 @@ mod harness;
 mod capture;
 mod context;
 mod previous;
+mod rows;
 mod backfill;
 mod history;
 mod delivery;

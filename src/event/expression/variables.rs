@@ -128,6 +128,7 @@ fn new(event: &Event) -> Side<'_> {
 fn old(event: &Event) -> Side<'_> {
     match event.action {
         Action::Updated | Action::Restored | Action::Changed => old_of_update(event),
+        Action::Deleted if event.is_soft_delete() => old_of_update(event),
         Action::Deleted => row(event.record.as_deref()),
         Action::Created | Action::Snapshot | Action::Truncated | Action::Custom | Action::Noted => {
             Side::Null

@@ -105,6 +105,10 @@ impl<'a> Previous<'a> {
             | Action::Truncated
             | Action::Custom
             | Action::Noted => Some(Self::Nothing),
+            Action::Deleted if event.is_soft_delete() => {
+                let (row, previous) = record().zip(change::previous(event))?;
+                Some(Self::Row(row.overlaid_by(&previous)))
+            }
             Action::Deleted => record().map(Self::Row),
             Action::Updated | Action::Restored | Action::Changed => {
                 Some(Self::Changed(change::previous(event)?, record()?))

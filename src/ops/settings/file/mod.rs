@@ -86,6 +86,10 @@ pub(crate) struct Resource {
     /// takes the others from the row's last event, so that REPLICA IDENTITY FULL is not needed.
     #[serde(default)]
     pub(crate) previous: Previous,
+    /// The column that is null as long as a row counts, such as "deleted_at": an update that sets it is
+    /// the event "deleted", one that sets it to null again "restored".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deleted_at: Option<String>,
 }
 
 /// Where old values come from.
