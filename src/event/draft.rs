@@ -1,6 +1,7 @@
 //! A row change becomes the content of an event, in buffers that are used again for the next one.
 
 use super::deletion;
+use super::envelope::Quoted;
 use super::json::{Reading, write_value};
 use super::long_id;
 use super::shape::{Column, Shape, Treatment};
@@ -26,6 +27,8 @@ pub struct Draft<'a> {
     pub tenant: Option<&'a [u8]>,
     /// JSON object: ids of the rows that its foreign keys name.
     pub related: Option<&'a [u8]>,
+    /// Places of the columns whose old values stand in `previous`.
+    pub changed: &'a [usize],
     /// How much of the old row is known.
     pub old_row: OldRow,
     /// Places of the columns that `record` should hold and the stream did not carry.
@@ -85,6 +88,7 @@ impl Draft<'static> {
             data: None,
             tenant: None,
             related: None,
+            changed: &[],
             old_row: OldRow::Absent,
             unknown: &[],
             as_text: &[],
@@ -107,8 +111,16 @@ pub struct Drafter {
     pub(super) record: Vec<u8>,
     pub(super) previous: Vec<u8>,
     resource_id: Vec<u8>,
+    pub(super) changed: Vec<usize>,
     pub(super) unknown: Vec<usize>,
     pub(super) as_text: Vec<usize>,
+    pub(super) quoted: Vec<Quoted>,
+    pub(super) tenant: Vec<u8>,
+    pub(super) has_tenant: bool,
+    pub(super) related: Vec<u8>,
+    /// An id that is being put together, and a part of it.
+    pub(super) id: Vec<u8>,
+    pub(super) part: Vec<u8>,
 }
 
 /// Room that a buffer keeps from one row to the next.
@@ -126,12 +138,7 @@ impl Drafter {
         row: &RowChange<'_>,
         last: Option<&Fields<'_>>,
     ) -> Result<Draft<'_>, MisfitRow> {
-        for buffer in [&mut self.record, &mut self.previous, &mut self.resource_id] {
-            buffer.clear();
-            buffer.shrink_to(KEPT_BYTES);
-        }
-        self.unknown.clear();
-        self.as_text.clear();
+        self.clear();
         let told = match (as_carried(shape, row), last) {
             (RowChange::Insert(after), _) => {
                 let keyed = self.key(shape, &after, Before::Absent)?;
@@ -152,7 +159,26 @@ impl Drafter {
             (RowChange::Update { before, after }, _) => self.update(shape, before, &after)?,
             (RowChange::Delete(before), _) => self.delete(shape, before)?,
         };
+        self.envelope(shape);
         Ok(self.finish(told))
+    }
+
+    fn clear(&mut self) {
+        for buffer in [
+            &mut self.record,
+            &mut self.previous,
+            &mut self.resource_id,
+            &mut self.tenant,
+            &mut self.related,
+        ] {
+            buffer.clear();
+            buffer.shrink_to(KEPT_BYTES);
+        }
+        for places in [&mut self.changed, &mut self.unknown, &mut self.as_text] {
+            places.clear();
+        }
+        self.quoted.clear();
+        self.has_tenant = false;
     }
 
     /// Under which id the row's last event stands in the log, where that is worth a look: the stream
@@ -256,12 +282,7 @@ impl Drafter {
     ) {
         self.record.push(b'{');
         for (index, (column, field)) in shape.columns.iter().zip(row.fields()).enumerate() {
-            let (as_text, field) = (&mut self.as_text, read(column, field));
-            if !write_field(&mut self.record, as_text, (index, column), field)
-                && column.treatment != Treatment::Exclude
-            {
-                self.unknown.push(index);
-            }
+            self.member((index, column), read(column, field));
         }
         self.record.push(b'}');
     }
@@ -287,26 +308,31 @@ impl Drafter {
             } else {
                 new
             };
-            let as_text = &mut self.as_text;
-            if !write_field(&mut self.record, as_text, (index, column), field)
-                && column.treatment != Treatment::Exclude
-            {
-                self.unknown.push(index);
-            }
+            self.member((index, column), field);
         }
         self.record.push(b'}');
+    }
+
+    /// A member of the record; what has no value is noted as unknown.
+    fn member(&mut self, (index, column): (usize, &Column), field: Field<'_>) {
+        let start = self.record.len();
+        if write_field(&mut self.record, &mut self.as_text, (index, column), field) {
+            self.note((index, column), start);
+        } else if column.treatment != Treatment::Exclude {
+            self.unknown.push(index);
+        }
     }
 
     /// A row of which only the identity's columns were carried; the other fields are placeholders.
     fn key_row(&mut self, shape: &Shape, row: &Tuple<'_>) {
         self.record.push(b'{');
         for (index, (column, field)) in shape.columns.iter().zip(row.fields()).enumerate() {
-            let as_text = &mut self.as_text;
-            let written = column.in_identity
-                && write_field(&mut self.record, as_text, (index, column), field);
-            if !written && column.treatment != Treatment::Exclude {
-                self.unknown.push(index);
-            }
+            let carried = if column.in_identity {
+                field
+            } else {
+                Field::Unchanged
+            };
+            self.member((index, column), carried);
         }
         self.record.push(b'}');
     }
@@ -332,7 +358,9 @@ impl Drafter {
             let old = column.old(old);
             if carried(column) && new != Field::Unchanged && new != old {
                 let as_text = &mut self.as_text;
-                write_field(&mut self.previous, as_text, (index, column), old);
+                if write_field(&mut self.previous, as_text, (index, column), old) {
+                    self.changed.push(index);
+                }
                 complete &= old != Field::Unchanged;
             }
         }
@@ -393,8 +421,9 @@ impl Drafter {
             record: Some(&self.record),
             previous: told.previous.then_some(self.previous.as_slice()),
             data: None,
-            tenant: None,
-            related: None,
+            tenant: self.has_tenant.then_some(self.tenant.as_slice()),
+            related: (!self.related.is_empty()).then_some(self.related.as_slice()),
+            changed: &self.changed,
             old_row: told.old_row,
             unknown: &self.unknown,
             as_text: &self.as_text,
@@ -467,7 +496,7 @@ fn carried<'a>(shape: &Shape, before: Before<'a>) -> Before<'a> {
 
 /// The parts of a composite key are joined by commas; a comma inside of a part is escaped, so that
 /// different keys never give one id.
-fn append_key_part(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn append_key_part(out: &mut Vec<u8>, text: &[u8]) {
     for byte in text {
         if let b',' | b'\\' = byte {
             out.push(b'\\');

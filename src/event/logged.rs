@@ -156,6 +156,17 @@ impl Event {
         self.action == Action::Deleted && self.previous.is_some()
     }
 
+    /// The column that a field event is about.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        let of_the_row = self.event_type.strip_prefix(&*self.resource)?;
+        of_the_row
+            .strip_prefix('.')?
+            .strip_suffix(self.action.as_str())?
+            .strip_suffix('.')
+            .filter(|_| self.action == Action::Changed)
+    }
+
     /// What it takes in memory, roughly.
     #[must_use]
     pub fn bytes(&self) -> usize {

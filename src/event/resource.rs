@@ -131,6 +131,12 @@ pub struct ResourceRule {
     pub previous: PreviousFrom,
     /// A column that is null as long as the row counts.
     pub deleted_at: Option<String>,
+    /// Columns whose changes are events of their own.
+    pub fields: Vec<String>,
+    /// The column that says whose a row is.
+    pub tenant: Option<String>,
+    /// Whether events tell the ids that foreign keys name.
+    pub related: bool,
 }
 
 impl ResourceRule {
@@ -145,6 +151,9 @@ impl ResourceRule {
             redact: Vec::new(),
             previous: PreviousFrom::Stream,
             deleted_at: None,
+            fields: Vec::new(),
+            tenant: None,
+            related: true,
         }
     }
 }

@@ -132,6 +132,19 @@ pub async fn row_identity(connection: &Connection, relation: u32) -> Result<Opti
         .map_err(|error| sql_fault(what, error))
 }
 
+/// The foreign keys of a relation by today's catalogs: their columns.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn foreign_keys(connection: &Connection, relation: u32) -> Result<Vec<Vec<String>>> {
+    let fault = |error| sql_fault("cannot read a table's foreign keys", error);
+    let sql = include_str!("../../sql/source_references.sql");
+    let rows = connection.query(sql, &[&relation]).await.map_err(fault)?;
+    rows.iter()
+        .map(|row| Ok(plain(row.try_get(0).map_err(fault)?)))
+        .collect()
+}
+
 /// A column, by today's catalogs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {

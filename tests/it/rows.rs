@@ -1,4 +1,4 @@
-//! What `[[resource]]` adds to row events: soft deletion.
+//! What `[[resource]]` adds to row events: soft deletion, field events, tenants, related ids.
 
 use serde_json::{Value, json};
 use toml::{Table, toml};
@@ -6,6 +6,7 @@ use toml::{Table, toml};
 use crate::capture::{Captured, types};
 use crate::cluster::Database;
 use crate::daemon::Rowhook;
+use crate::logged::count;
 
 const POSTS: &str =
     "create table posts (id int primary key, title text, body text, deleted_at date, deleted_by int);
@@ -113,7 +114,7 @@ async fn without_old_values_no_deletion_is_claimed() {
     expected[8] = "posts.created";
     assert_eq!(types(&events), expected);
     let report = captured.rowhook.succeed(&["check"]).await;
-    assert!(report.contains("deleted_at has no effect"), "{report}");
+    assert!(report.contains("deleted_at can tell nothing"), "{report}");
 }
 
 #[tokio::test]
@@ -169,4 +170,234 @@ async fn check_compares_what_a_resource_says_with_its_table() {
     assert!(said.contains("column `gone` is never null"), "{said}");
     let good = report(soft()).await;
     assert!(!good.contains("WRONG  [[resource]]"), "{good}");
+}
+
+const DEALS: &str = "
+    create table accounts (org_id uuid, no int, name text, primary key (no, org_id));
+    create table users (id bigint primary key);
+    create table deals (id int primary key, org_id uuid, stage text, value int, owner_id bigint references users,
+                        account int, foreign key (org_id, account) references accounts (org_id, no),
+                        approved_by bigint references users, secret_id bigint references users);
+    insert into users values (7), (8), (9);
+    insert into accounts values ('00000000-0000-0000-0000-000000000001', 4), ('00000000-0000-0000-0000-000000000002', 4)";
+
+const ORG: &str = "00000000-0000-0000-0000-00000000000";
+
+fn deals(more: Table) -> Table {
+    let mut resource = toml! {
+        table = "public.deals"
+        name = "deal"
+        fields = ["stage", "value"]
+        tenant = "org_id"
+        exclude = ["secret_id"]
+    };
+    resource.extend(more);
+    resource
+}
+
+/// Type, tenant and related ids of every event, in order.
+async fn envelopes(captured: &Captured, wanted: i64) -> Vec<String> {
+    captured.logged(wanted).await;
+    let sql = "select event_type || coalesce(' of ' || right(tenant, 1), '') || coalesce(' ' || related, '')
+                 from rowhook.events order by sequence_id";
+    let rows = captured.client.query(sql, &[]).await.unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+const DEAL: [&str; 5] = [
+    "insert into deals values (1, 'ORG1', 'new', 10, 7, 4, null, 9)",
+    "update deals set stage = 'won', value = 20, approved_by = 8",
+    "update deals set stage = 'won', org_id = 'ORG2', owner_id = null",
+    "update deals set value = null, account = null",
+    "delete from deals",
+];
+
+async fn deal(captured: &Captured) {
+    for statement in DEAL {
+        captured.execute(&statement.replace("ORG", ORG)).await;
+    }
+}
+
+#[tokio::test]
+async fn whose_a_row_is_what_it_names_and_which_field_changed() {
+    let captured = Captured::with(DEALS, |rowhook| rowhook.resource(deals(Table::new()))).await;
+    deal(&captured).await;
+    let account = |org: u32| format!(r#""accountOrgId":"4,{ORG}{org}""#);
+    let told = envelopes(&captured, 8).await;
+    assert_eq!(
+        told,
+        [
+            format!(r#"deal.created of 1 {{"ownerId":"7",{}}}"#, account(1)),
+            format!(
+                r#"deal.updated of 1 {{"ownerId":"7",{},"approvedById":"8"}}"#,
+                account(1)
+            ),
+            format!(
+                r#"deal.stage.changed of 1 {{"ownerId":"7",{},"approvedById":"8"}}"#,
+                account(1)
+            ),
+            format!(
+                r#"deal.value.changed of 1 {{"ownerId":"7",{},"approvedById":"8"}}"#,
+                account(1)
+            ),
+            format!(r#"deal.updated of 2 {{{},"approvedById":"8"}}"#, account(2)),
+            r#"deal.updated of 2 {"approvedById":"8"}"#.to_owned(),
+            r#"deal.value.changed of 2 {"approvedById":"8"}"#.to_owned(),
+            r#"deal.deleted of 2 {"approvedById":"8"}"#.to_owned(),
+        ]
+    );
+    let events = captured.logged(8).await;
+    let places = |range: std::ops::Range<usize>| -> Vec<i64> {
+        events[range]
+            .iter()
+            .map(|event| event.commit_index)
+            .collect()
+    };
+    assert_eq!(places(1..4), [0, 1, 2]);
+    assert_eq!(
+        places(5..7),
+        [0, 2],
+        "a field has its place whether it changed or not"
+    );
+    assert_eq!(events[2].previous["stage"], "new");
+    assert_eq!(events[2].record["stage"], "won");
+    assert_eq!(events[2].resource_id, events[1].resource_id);
+    assert_ne!(events[2].event_id, events[1].event_id);
+    assert_eq!(events[2].action, "changed");
+}
+
+#[tokio::test]
+async fn with_the_key_alone_only_what_is_known_is_told() {
+    let captured = Captured::with(DEALS, |rowhook| {
+        let rowhook = rowhook.resource(deals(Table::new()));
+        rowhook.set("source.replica_identity", "keep")
+    })
+    .await;
+    deal(&captured).await;
+    let told = envelopes(&captured, 5).await;
+    let types: Vec<&str> = told.iter().filter_map(|it| it.split(' ').next()).collect();
+    assert_eq!(
+        types,
+        [
+            "deal.created",
+            "deal.updated",
+            "deal.updated",
+            "deal.updated",
+            "deal.deleted"
+        ]
+    );
+    assert!(told[2].starts_with("deal.updated of 2 {"), "{}", told[2]);
+    assert_eq!(told[4], "deal.deleted");
+    let report = captured.rowhook.succeed(&["check"]).await;
+    assert!(report.contains("fields can tell nothing"), "{report}");
+}
+
+#[tokio::test]
+async fn the_log_tells_which_field_changed_and_whose_a_deleted_row_was() {
+    let mut captured = Captured::with(DEALS, |rowhook| {
+        rowhook.resource(deals(toml! { previous = "log" }))
+    })
+    .await;
+    for (wanted, statement) in [1, 4, 5, 7, 8].into_iter().zip(DEAL) {
+        captured.execute(&statement.replace("ORG", ORG)).await;
+        captured.logged(wanted).await;
+        // The last event that the log knows of the row is that of a field.
+        if wanted == 4 {
+            captured.daemon.kill9().await;
+            captured.daemon = captured.rowhook.spawn_ready().await;
+        }
+    }
+    let told = envelopes(&captured, 8).await;
+    assert!(told[3].starts_with("deal.value.changed of 1"), "{told:?}");
+    assert!(told[6].starts_with("deal.value.changed of 2"), "{told:?}");
+    assert_eq!(told[7], r#"deal.deleted of 2 {"approvedById":"8"}"#);
+    let events = captured.logged(8).await;
+    assert_eq!(events[4].old_row, "full");
+    assert_eq!(
+        events[4].previous,
+        json!({"org_id": format!("{ORG}1"), "owner_id": 7})
+    );
+}
+
+#[tokio::test]
+async fn field_events_are_logged_once_over_crashes() {
+    let mut captured = Captured::with(DEALS, |rowhook| rowhook.resource(deals(Table::new()))).await;
+    captured
+        .execute("insert into deals (id, stage) select n, 'new' from generate_series(1, 50) n")
+        .await;
+    captured.logged(50).await;
+    captured.daemon.stop().await;
+    captured
+        .execute(
+            "begin; update deals set stage = 'won'; update deals set value = 1 where id <= 25;
+             insert into deals (id) values (51); commit",
+        )
+        .await;
+    for (place, logged) in [
+        ("log.copied", 50),
+        ("log.checkpointed", 50),
+        ("log.committed", 201),
+    ] {
+        let mut daemon = captured.rowhook.spawn_with(|command| {
+            command.env("FAILPOINTS", format!("{place}=return"));
+        });
+        assert_eq!(daemon.wait_exit().await, None, "it is killed at {place}");
+        assert_eq!(count(&captured.client).await, logged, "{place}");
+    }
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    captured
+        .execute("update deals set stage = 'lost' where id = 51")
+        .await;
+    let events = captured.logged(50 + 100 + 50 + 1 + 2).await;
+    let distinct: std::collections::HashSet<_> = events.iter().map(|it| &it.event_id).collect();
+    assert_eq!(distinct.len(), events.len());
+    let transaction = &events[50..201];
+    for pair in transaction.windows(2) {
+        assert!(pair[0].commit_index < pair[1].commit_index);
+        if pair[1].action == "changed" {
+            assert_eq!(pair[1].resource_id, pair[0].resource_id);
+            assert_eq!(pair[0].action, "updated");
+        }
+    }
+    assert_eq!(transaction[150].commit_index, 50 * 3 + 25 * 3);
+}
+
+#[tokio::test]
+async fn foreign_keys_that_come_and_go_are_followed() {
+    let captured = Captured::with(
+        "create table users (id int primary key); create table notes (id int primary key, author_id int, editor int);
+         insert into users values (7)",
+        |rowhook| rowhook,
+    )
+    .await;
+    // The catalogs tell what is, not what was: the next change waits for the event of the last one.
+    for (place, statements) in (1..).zip([
+        ["insert into notes values (1, 7, 7)", ""],
+        [
+            "alter table notes add foreign key (author_id) references users",
+            "update notes set editor = 7",
+        ],
+        [
+            "alter table notes add foreign key (editor) references users not valid",
+            "update notes set editor = 7",
+        ],
+        [
+            "alter table notes drop constraint notes_author_id_fkey; alter table notes rename editor to reviewer",
+            "update notes set id = 2",
+        ],
+    ]) {
+        for statement in statements {
+            captured.execute(statement).await;
+        }
+        captured.logged(place).await;
+    }
+    assert_eq!(
+        envelopes(&captured, 4).await,
+        [
+            "notes.created",
+            r#"notes.updated {"authorId":"7"}"#,
+            r#"notes.updated {"authorId":"7","editorId":"7"}"#,
+            r#"notes.updated {"reviewerId":"7"}"#,
+        ]
+    );
 }

@@ -222,6 +222,10 @@ fn about<'v>(event: &'v Event, columns: &Columns) -> Boxed<'v> {
         Some(id) => text(id),
         None => Some(Box::new(CelNull)),
     });
+    put("tenant", &|| match &event.tenant {
+        Some(tenant) => text(tenant),
+        None => Some(Box::new(CelNull)),
+    });
     put("action", &|| text(event.action.as_str()));
     put("sequence_id", &|| {
         Some(Box::new(CelInt::from(event.sequence_id)))

@@ -63,7 +63,7 @@ impl Renderer {
         json.key("createdAt");
         json.quoted(milliseconds(event.created_at));
         json.key("marketplaceId");
-        json.string(&self.source);
+        json.string(event.tenant.as_deref().unwrap_or(&self.source));
         json.key("source");
         json.quoted("source/database");
         json.key("resourceId");

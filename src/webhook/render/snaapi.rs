@@ -1,6 +1,7 @@
 //! Formats `rowhook` and `snaapi`: Snaapi's webhook request, in its order of keys, and what our own
 //! format adds to it.
 
+use super::field::FieldChange;
 use super::{Renderer, data, resource_id, time};
 use crate::event::{Event, Fields, Origin};
 use crate::webhook::json::Json;
@@ -63,6 +64,18 @@ fn write_additions(json: &mut Json, event: &Event, source: &str) {
         json.key("previousValues");
         json.raw(previous);
         new_values(json, event, previous);
+    }
+    if let Some(change) = FieldChange::of(event) {
+        json.key("fieldChange");
+        change.write(json, None);
+    }
+    if let Some(tenant) = &event.tenant {
+        json.key("tenant");
+        json.string(tenant);
+    }
+    if let Some(related) = &event.related {
+        json.key("relatedIds");
+        json.raw(related);
     }
     if !event.unknown.is_empty() {
         json.key("unknown");

@@ -33,6 +33,12 @@ pub(super) async fn look(
             about: format!("[[resource]] for {}", rule.table),
         };
         ruled.deleted_at(report);
+        for name in &rule.fields {
+            ruled.column("fields", name, report);
+        }
+        if let Some(name) = &rule.tenant {
+            ruled.column("tenant", name, report);
+        }
         ruled.old_values(settings, report);
     }
     Ok(())
@@ -81,7 +87,7 @@ impl Ruled<'_> {
             report.remark(
                 &self.about,
                 format!(
-                    "{key} has no effect: the table's replica identity does not carry old values"
+                    "{key} can tell nothing: the table's replica identity does not carry old values"
                 ),
                 format!(
                     "{}; or take them from the log with previous = \"log\"",
@@ -92,6 +98,11 @@ impl Ruled<'_> {
     }
 
     fn needs_old_values(&self) -> Option<&'static str> {
-        self.rule.deleted_at.is_some().then_some("deleted_at")
+        match (&self.rule.deleted_at, self.rule.fields.as_slice()) {
+            (Some(_), []) => Some("deleted_at"),
+            (Some(_), _) => Some("deleted_at and fields"),
+            (None, [_, ..]) => Some("fields"),
+            (None, []) => None,
+        }
     }
 }

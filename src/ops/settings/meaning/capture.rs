@@ -73,7 +73,7 @@ impl Reader<'_> {
             let what = format!("column {column:?} is excluded as well; keep one of them");
             self.problems.refuse(&at("redact"), what);
         }
-        self.deleted_at(index, written);
+        self.columns_of(index, written);
         Some(ResourceRule {
             table: table?,
             name: name?,
@@ -85,6 +85,9 @@ impl Reader<'_> {
                 file::Previous::Log => PreviousFrom::Log,
             },
             deleted_at: written.deleted_at.clone(),
+            fields: written.fields.clone(),
+            tenant: written.tenant.clone(),
+            related: written.related,
         })
     }
 
