@@ -11,8 +11,8 @@ comment on column rowhook.events.related is 'Ids of the rows that its foreign ke
 create or replace view rowhook.event_feed as
 select e.sequence_id, e.event_id, e.event_type, e.resource, e.resource_id, e.action, e.created_at,
        case
-         when e.action = 'deleted' then e.record
-         when e.action in ('updated', 'restored', 'changed') and e.old_row = 'full' then
+         when e.action = 'deleted' and e.previous is null then e.record
+         when e.action in ('updated', 'restored', 'changed', 'deleted') and e.old_row = 'full' then
            (select rowhook.as_written(coalesce(json_object_agg(r.key, coalesce(p.value, r.value) order by r.position), '{}'))
               from json_each(rowhook.separable(e.record, e.previous)) with ordinality r (key, value, position)
               left join json_each(rowhook.separable(e.previous, e.record)) p on p.key = r.key)

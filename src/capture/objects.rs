@@ -67,7 +67,9 @@ impl Objects {
         }
         if let Some(id) = draft.resource_id {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into();
-            let record = draft.live_record().map(text);
+            // As the log tells it: one that was deleted softly is gone.
+            let gone = draft.action == Action::Deleted;
+            let record = draft.live_record().filter(|_| !gone).map(text);
             self.known.put(resource, text(id), record);
         }
     }

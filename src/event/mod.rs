@@ -2,9 +2,12 @@
 
 mod context;
 mod cut;
+mod deletion;
 mod draft;
 mod emitted;
+mod envelope;
 pub mod expression;
+mod field;
 mod fields;
 mod id;
 mod json;
@@ -14,6 +17,7 @@ mod logged;
 mod long_id;
 mod nested;
 mod recalled;
+mod reference;
 mod resource;
 mod selection;
 mod shape;

@@ -40,6 +40,7 @@ mod context;
 mod emit;
 mod scheduled;
 mod previous;
+mod rows;
 mod backfill;
 mod history;
 mod delivery;

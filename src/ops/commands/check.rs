@@ -4,6 +4,7 @@ mod columns;
 mod endpoints;
 mod lanes;
 mod log;
+mod resources;
 mod source;
 
 use std::process::ExitCode;

@@ -104,7 +104,7 @@ fn one_line(event: &Event) -> String {
 fn summary(event: &Event) -> String {
     const WIDTH: usize = 120;
     let text = match (event.action, &event.previous) {
-        (action, Some(previous)) if action.is_update() => {
+        (action, Some(previous)) if action.is_update() || event.is_soft_delete() => {
             let changes = fields(Some(previous));
             let new = fields(event.record.as_deref());
             let change = |old: &Member<'_>| {
@@ -205,7 +205,7 @@ fn side_by_side(event: &Event) -> Result<()> {
                 | Action::Noted,
                 _,
             ) => ("+", "", *value),
-            (Action::Deleted, _) => ("-", *value, ""),
+            (Action::Deleted, _) if !event.is_soft_delete() => ("-", *value, ""),
             (_, Some(old)) => ("*", old, *value),
             (_, None) if event.old_row == OldRow::Full => ("", *value, *value),
             (_, None) => ("", "(not known)", *value),

@@ -38,6 +38,7 @@ pub(crate) fn is_attribute_header(name: &str) -> bool {
             | "time"
             | "sequence"
             | "partitionkey"
+            | "tenant"
             | "datacontenttype"
     )
 }
@@ -92,6 +93,8 @@ impl Renderer {
             None => allowed(&event.resource),
         };
         attributes.push(("ce-partitionkey", key));
+        let tenant = event.tenant.as_deref().filter(|it| !it.is_empty());
+        attributes.extend(tenant.map(|tenant| ("ce-tenant", allowed(tenant))));
         attributes
     }
 

@@ -88,6 +88,24 @@ pub(crate) struct Resource {
     /// takes the others from the row's last event, so that REPLICA IDENTITY FULL is not needed.
     #[serde(default)]
     pub(crate) previous: Previous,
+    /// The column that is null as long as a row counts, such as "deleted_at": an update that sets it is
+    /// the event "deleted", one that sets it to null again "restored".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deleted_at: Option<String>,
+    /// Columns whose changes are events of their own, behind the row's: "status" gives
+    /// "posts.status.changed".
+    #[serde(default)]
+    pub(crate) fields: Vec<String>,
+    /// The column that says whose a row is, such as "org_id": its value is the events' tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
+    /// Whether events tell the ids that the row's foreign keys name: {"authorId": "7"}.
+    #[serde(default = "yes")]
+    pub(crate) related: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Where old values come from.

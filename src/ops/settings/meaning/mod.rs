@@ -10,6 +10,7 @@ mod format;
 mod network;
 mod lanes;
 mod place;
+mod resource;
 mod source;
 mod units;
 mod webhook;
