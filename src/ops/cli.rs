@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand};
 pub use self::replay::Replay;
 pub(super) use self::replay::{ReplayCommand, Wanted};
 use super::commands::{
-    backfill, check, config, deliveries, events, explain, forget, keys, replay as replaying, run,
-    setup, status, teardown, webhooks,
+    backfill, catalog, check, config, deliveries, events, explain, forget, keys,
+    replay as replaying, run, setup, status, teardown, webhooks,
 };
 use super::settings;
 use crate::fault::{Fault, Result};
@@ -65,6 +65,8 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Writes what events there are in this database, as JSON Schema, AsyncAPI or TypeScript.
+    Catalog(catalog::Catalog),
     /// Explains the settings.
     #[command(subcommand)]
     Config(Config),
@@ -256,6 +258,7 @@ impl Cli {
             Command::Explain { event, output } => {
                 return block_on(explain::explain(&settings::load(&path)?, &event, output));
             }
+            Command::Catalog(catalog) => return block_on(catalog.run(&path)),
             Command::Webhooks(command) => {
                 // Not read at once: a key is made before there are any.
                 let settings = || settings::load(&path);

@@ -1,6 +1,7 @@
 //! Beside the data's way: settings, commands, HTTP, metrics, logging, systemd.
 
 pub mod settings;
+pub mod catalog;
 pub mod cli;
 pub mod commands;
 pub mod health;
