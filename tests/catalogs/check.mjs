@@ -1,6 +1,8 @@
 // Tools that others wrote take what `rowhook catalog` writes.
 //
-//   node check.mjs schema CATALOG.json BODIES [POINTER]   every line of BODIES is valid by the JSON Schema
+//   node check.mjs schema CATALOG.json BODIES [POINTER]   every JSON text of BODIES, each followed by a
+//                                                         record separator, is valid by the JSON Schema
+//   node check.mjs refused CATALOG.json BODIES            none of BODIES is
 //   node check.mjs asyncapi ASYNCAPI.json                 the document has no fault and no warning
 //   node check.mjs types FILE.ts …                        the files compile under --strict
 //
@@ -17,18 +19,32 @@ const complaints = [];
 const complain = (...what) => complaints.push(what.join(" "));
 
 function schema(catalog, bodies, pointer) {
+  const [validate, texts] = prepared(catalog, bodies, pointer);
+  for (const text of texts) {
+    if (!validate(JSON.parse(text))) {
+      complain("invalid:", text.slice(0, 2000), JSON.stringify(validate.errors.slice(0, 5)));
+    }
+  }
+  return `${texts.length} valid`;
+}
+
+function refused(catalog, bodies) {
+  const [validate, texts] = prepared(catalog, bodies);
+  for (const text of texts) {
+    if (validate(JSON.parse(text))) complain("valid:", text.slice(0, 2000));
+  }
+  return `${texts.length} refused`;
+}
+
+// A validator as anyone makes one: what it logs in its strict mode is a complaint, too.
+function prepared(catalog, bodies, pointer) {
   const document = JSON.parse(readFileSync(catalog, "utf8"));
   const ajv = new Ajv.default({ logger: { log: complain, warn: complain, error: complain } });
   addFormats.default(ajv);
   if (!ajv.validateSchema(document)) complain("meta schema:", ajv.errorsText());
   ajv.addSchema(document);
-  const validate = ajv.getSchema(document.$id + (pointer ?? ""));
-  const lines = readFileSync(bodies, "utf8").split("\n").filter((line) => line);
-  for (const line of lines) {
-    if (validate(JSON.parse(line))) continue;
-    complain("invalid:", line, JSON.stringify(validate.errors.slice(0, 5)));
-  }
-  return `${lines.length} valid`;
+  const texts = readFileSync(bodies, "utf8").split("\x1e").filter((text) => text);
+  return [ajv.getSchema(document.$id + (pointer ?? "")), texts];
 }
 
 async function asyncapi(file) {
@@ -41,7 +57,13 @@ async function asyncapi(file) {
 }
 
 function types(...files) {
-  const program = ts.createProgram(files, { strict: true, noEmit: true, target: ts.ScriptTarget.ES2022 });
+  const program = ts.createProgram(files, {
+    strict: true,
+    noEmit: true,
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+  });
   for (const { file, start, messageText } of ts.getPreEmitDiagnostics(program)) {
     const place = file ? `${file.fileName}:${file.getLineAndCharacterOfPosition(start).line + 1}` : "";
     complain(place, ts.flattenDiagnosticMessageText(messageText, "\n"));
@@ -50,7 +72,7 @@ function types(...files) {
 }
 
 const [what, ...files] = process.argv.slice(2);
-const seen = await { schema, asyncapi, types }[what](...files);
+const seen = await { schema, refused, asyncapi, types }[what](...files);
 if (complaints.length) {
   console.error(complaints.slice(0, 20).join("\n"));
   process.exit(1);

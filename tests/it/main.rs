@@ -37,6 +37,7 @@ mod served;
 mod harness;
 mod capture;
 mod context;
+mod catalog;
 mod previous;
 mod backfill;
 mod history;

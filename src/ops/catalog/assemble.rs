@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::forms::Forms;
 use super::{Catalog, Column, Form, Occasion, OldRows, Resource};
-use crate::event::{Action, Capture, ResourceRule, TableName, resource_name};
+use crate::event::{Action, Capture, Redaction, ResourceRule, TableName, resource_name};
 use crate::wal::description::{DescribedColumn, DescribedType};
 use crate::wal::publication::Table;
 
@@ -94,7 +94,11 @@ fn described(
         in_identity,
         name: column.name,
         comment: column.comment,
-        sql: column.sql,
+        sql: match redaction {
+            Some(Redaction::Hash) => "redacted: hash".to_owned(),
+            Some(Redaction::Mask) => "redacted: mask".to_owned(),
+            None => column.sql,
+        },
     }
 }
 

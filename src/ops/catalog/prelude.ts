@@ -112,3 +112,5 @@ export interface LoggedOf<Type extends string, Resource extends string, Row> {
   asText: string[];
   source: { schema: string; table: string; xid: number; lsn: string; index: number };
 }
+
+export type LoggedNote = LoggedOf<`rowhook.${string}`, "rowhook", { [key: string]: Json }>;

@@ -14,7 +14,7 @@ use crate::event::{Action, Redaction};
 const PRELUDE: &str = include_str!("prelude.ts");
 
 /// Names that the prelude and the unions at the end have.
-const RESERVED: [&str; 20] = [
+const RESERVED: [&str; 21] = [
     "Json",
     "PgNumber",
     "Changes",
@@ -29,6 +29,7 @@ const RESERVED: [&str; 20] = [
     "Truncated",
     "LoggedOf",
     "RowhookNote",
+    "LoggedNote",
     "RowhookEvent",
     "RowhookRequest",
     "LoggedEvent",
@@ -261,9 +262,10 @@ impl<'a> Writer<'a> {
             let names = resources.filter_map(|resource| self.resources.get(&*resource.name));
             names.map(|name| format!("{name}{suffix}")).collect()
         };
-        let (mut events, logged) = (named("Event"), named("Logged"));
+        let (mut events, mut logged) = (named("Event"), named("Logged"));
         if self.catalog.notes {
             events.push("RowhookNote".to_owned());
+            logged.push("LoggedNote".to_owned());
         }
         self.comment(
             "",

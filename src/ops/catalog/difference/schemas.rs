@@ -37,8 +37,7 @@ impl<'a> Comparison<'a> {
         Self {
             old,
             new,
-            // Events are compared one by one.
-            seen: BTreeSet::from([("event", "event")]),
+            seen: BTreeSet::new(),
             changes: Vec::new(),
         }
     }
@@ -67,15 +66,23 @@ impl<'a> Comparison<'a> {
     }
 
     fn node(&mut self, place: &str, old: &'a Value, new: &'a Value) {
+        // Events are compared one by one.
+        if old.as_object().and_then(referred) == Some("event") {
+            return;
+        }
         let (mut was, mut is) = (Choices::new(), Choices::new());
         choices(self.old, old, None, HOPS, &mut was);
         choices(self.new, new, None, HOPS, &mut is);
         let sql = [old, new].map(|node| node.get("$comment").and_then(Value::as_str));
+        let turned = match sql {
+            [Some(was), Some(is)] if was != is => format!(" ({was} → {is})"),
+            _ => String::new(),
+        };
         let said = self.changes.len();
-        if self.kinds(place, &was, &is, sql) {
+        if self.kinds(place, &was, &is, &turned) {
             for (kind, old) in was {
                 if let Some(new) = is.get(kind) {
-                    self.choice(place, kind, old, *new);
+                    self.choice((place, &turned), kind, old, *new);
                 }
             }
         }
@@ -92,13 +99,7 @@ impl<'a> Comparison<'a> {
 
     /// Compares the kinds of JSON that may stand at a place; whether what they have in common is worth a
     /// look.
-    fn kinds(
-        &mut self,
-        place: &str,
-        was: &Choices<'_>,
-        is: &Choices<'_>,
-        sql: [Option<&str>; 2],
-    ) -> bool {
+    fn kinds(&mut self, place: &str, was: &Choices<'_>, is: &Choices<'_>, turned: &str) -> bool {
         if was.contains_key(ANY) {
             if !is.contains_key(ANY) {
                 let what = format!("is {} now, and was any JSON", listed(is.keys()));
@@ -112,21 +113,22 @@ impl<'a> Comparison<'a> {
             self.say(Impact::Compatible, place, "is never null any more");
         }
         let whole_number = |kind: &str| kind == "integer" && was.contains_key("number");
-        let unknown =
-            |kind: &&&str| **kind != NULL && !was.contains_key(**kind) && !whole_number(kind);
-        if is.keys().any(|kind| unknown(&kind)) {
-            let sql = match sql {
-                [Some(was), Some(is)] if was != is => format!(" ({was} → {is})"),
-                _ => String::new(),
-            };
+        let is_known = |kind: &str| kind == NULL || was.contains_key(kind) || whole_number(kind);
+        if !is.keys().all(|kind| is_known(kind)) {
             let kinds = |of: &Choices<'_>| listed(of.keys().filter(|kind| **kind != NULL));
-            let what = format!("is {}, and was {}{sql}", kinds(is), kinds(was));
+            let what = format!("is {}, and was {}{turned}", kinds(is), kinds(was));
             self.say(Impact::Breaking, place, what);
         }
         true
     }
 
-    fn choice(&mut self, place: &str, kind: &str, old: Choice<'a>, new: Choice<'a>) {
+    fn choice(
+        &mut self,
+        (place, turned): (&str, &str),
+        kind: &str,
+        old: Choice<'a>,
+        new: Choice<'a>,
+    ) {
         let mut place = place.to_owned();
         if let (Some(was), Some(is)) = (old.origin, new.origin) {
             if !self.seen.insert((was, is)) {
@@ -135,7 +137,7 @@ impl<'a> Comparison<'a> {
             place = label(was).unwrap_or(place);
         }
         match kind {
-            "string" => self.strings(&place, old.schema, new.schema),
+            "string" => self.strings((&place, turned), old.schema, new.schema),
             "array" => {
                 if let (Some(old), Some(new)) = (old.schema.get("items"), new.schema.get("items")) {
                     self.node(&format!("{place}[]"), old, new);
@@ -146,57 +148,59 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn strings(&mut self, place: &str, old: &Map<String, Value>, new: &Map<String, Value>) {
+    fn strings(
+        &mut self,
+        (place, turned): (&str, &str),
+        old: &Map<String, Value>,
+        new: &Map<String, Value>,
+    ) {
         match (values(old), values(new)) {
             (Some(was), Some(is)) => {
                 for added in is.difference(&was) {
                     self.say(Impact::Note, place, format!("may be {added:?} now"));
                 }
                 for gone in was.difference(&is) {
-                    self.say(
-                        Impact::Compatible,
-                        place,
-                        format!("is never {gone:?} any more"),
-                    );
+                    let what = format!("is never {gone:?} any more");
+                    self.say(Impact::Compatible, place, what);
                 }
             }
             (Some(was), None) => {
-                let what = format!("may be any text, and was {}", listed(was.iter()));
+                let what = format!("may be other text than {} now{turned}", listed(was.iter()));
                 self.say(Impact::Breaking, place, what);
             }
             (None, Some(is)) => {
-                let what = format!("is {} now, and was any text", listed(is.iter()));
+                let what = format!("is {} now, and was any text{turned}", listed(is.iter()));
                 self.say(Impact::Note, place, what);
             }
-            (None, None) => {}
+            (None, None) => self.texts((place, turned), old, new),
         }
+    }
+
+    /// Compares what is known of texts that are not listed.
+    fn texts(
+        &mut self,
+        (place, turned): (&str, &str),
+        old: &Map<String, Value>,
+        new: &Map<String, Value>,
+    ) {
         for key in ["format", "pattern"] {
             match (old.get(key), new.get(key)) {
-                (Some(was), is) if is != Some(was) && values(new).is_none() => {
-                    let what = format!("its text has not the {key} {was} any more");
+                (Some(was), is) if is != Some(was) => {
+                    let what = format!("its text may break the {key} {was} now{turned}");
                     self.say(Impact::Breaking, place, what);
                 }
                 (None, Some(is)) => {
-                    self.say(
-                        Impact::Note,
-                        place,
-                        format!("its text has the {key} {is} now"),
-                    );
+                    let what = format!("its text has the {key} {is} now{turned}");
+                    self.say(Impact::Note, place, what);
                 }
                 _ => {}
             }
         }
         let longest = |schema: &Map<String, Value>| schema.get("maxLength").and_then(Value::as_u64);
-        match (longest(old), longest(new)) {
-            (Some(was), Some(is)) if is > was => {
-                let what = format!("may have {is} characters, and had {was} at the most");
-                self.say(Impact::Note, place, what);
-            }
-            (Some(was), None) if values(new).is_none() => {
-                let what = format!("may have any length, and had {was} characters at the most");
-                self.say(Impact::Note, place, what);
-            }
-            _ => {}
+        let (was, is) = (longest(old), longest(new));
+        if let Some(was) = was.filter(|was| is.is_none_or(|is| is > *was)) {
+            let what = format!("may be longer than {was} characters now{turned}");
+            self.say(Impact::Note, place, what);
         }
     }
 
