@@ -131,6 +131,12 @@ mkdir -p "$ROWHOOK_TEST_NODE_VERIFIER"
 cp tests/verifiers/package.json tests/verifiers/verify.mjs "$ROWHOOK_TEST_NODE_VERIFIER"
 npm install --prefix "$ROWHOOK_TEST_NODE_VERIFIER" --no-audit --no-fund --loglevel=error
 
+say 'tools that read catalogs: validators of JSON Schema and AsyncAPI, and a TypeScript compiler'
+export ROWHOOK_TEST_NODE_CATALOGS=$target/node-catalogs
+mkdir -p "$ROWHOOK_TEST_NODE_CATALOGS"
+cp tests/catalogs/package.json tests/catalogs/check.mjs "$ROWHOOK_TEST_NODE_CATALOGS"
+npm install --prefix "$ROWHOOK_TEST_NODE_CATALOGS" --no-audit --no-fund --loglevel=error
+
 newest_postgres() {
     local newest
     newest=$(compgen -G '/usr/lib/postgresql/*/bin/postgres' | sort -V | tail -n 1)

@@ -13,7 +13,7 @@ pub(super) use self::emit::{Emit, Emitting};
 pub use self::replay::Replay;
 pub(super) use self::replay::{ReplayCommand, Wanted};
 use super::commands::{
-    backfill, check, config, deliveries, emit as emitting, events, explain, forget, keys,
+    backfill, catalog, check, config, deliveries, emit as emitting, events, explain, forget, keys,
     replay as replaying, run, setup, status, teardown, webhooks,
 };
 use super::settings;
@@ -68,6 +68,8 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Writes what events there are in this database, as JSON Schema, AsyncAPI or TypeScript.
+    Catalog(catalog::Catalog),
     /// Explains the settings.
     #[command(subcommand)]
     Config(Config),
@@ -271,6 +273,7 @@ impl Cli {
             Command::Explain { event, output } => {
                 return block_on(explain::explain(&settings::load(&path)?, &event, output));
             }
+            Command::Catalog(catalog) => return block_on(catalog.run(&path)),
             Command::Webhooks(command) => {
                 // Not read at once: a key is made before there are any.
                 let settings = || settings::load(&path);

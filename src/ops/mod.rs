@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod settings;
+pub mod catalog;
 pub mod cli;
 pub mod commands;
 pub mod health;

@@ -39,6 +39,7 @@ mod capture;
 mod context;
 mod emit;
 mod scheduled;
+mod catalog;
 mod previous;
 mod rows;
 mod backfill;

@@ -1,6 +1,7 @@
 //! One command, one file.
 
 pub mod backfill;
+pub mod catalog;
 pub mod check;
 pub mod config;
 pub mod deliveries;
