@@ -37,6 +37,8 @@ mod served;
 mod harness;
 mod capture;
 mod context;
+mod context_capture;
+mod context_trace;
 mod previous;
 mod backfill;
 mod history;

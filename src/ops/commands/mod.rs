@@ -3,6 +3,7 @@
 pub mod backfill;
 pub mod check;
 pub mod config;
+mod context_triggers;
 pub mod deliveries;
 pub mod events;
 pub mod explain;

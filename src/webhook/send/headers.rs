@@ -23,11 +23,17 @@ const OWN_NAMES: [&str; 5] = [
     "connection",
 ];
 
+/// The headers of W3C Trace Context.
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+
 /// What the headers of an endpoint's requests are made from.
 #[derive(Debug)]
 pub(super) struct Headers {
     /// The same for every request. Custom values are marked sensitive.
     fixed: HeaderMap,
+    /// Whether one of those of the trace is among them.
+    traced: bool,
     keys: Vec<SigningKey>,
 }
 
@@ -60,6 +66,7 @@ impl Headers {
             &encoded(&endpoint.name),
         );
         Ok(Self {
+            traced: fixed.contains_key(TRACEPARENT) || fixed.contains_key(TRACESTATE),
             fixed,
             keys: endpoint.keys.clone(),
         })
@@ -111,6 +118,13 @@ impl Headers {
         }
         for (name, value) in &body.headers {
             put(&mut headers, name, &encoded(value));
+        }
+        // What the settings say wins; a state of another trace must not stand beside it.
+        if let Some(trace) = body.trace.as_ref().filter(|_| !self.traced) {
+            put(&mut headers, TRACEPARENT, trace.parent());
+            if let Some(state) = trace.state() {
+                put(&mut headers, TRACESTATE, state);
+            }
         }
         headers
     }
