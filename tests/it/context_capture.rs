@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::capture::Captured;
 use crate::logged::Logged;
 
-const TABLES: &str = "create table posts (id int primary key, v int)";
+const TABLES: &str = r#"
+    create table posts (id int primary key, v int);
+    create table "Other, too" (id int primary key)"#;
 
 async fn capturing(more: &str) -> Captured {
     let captured = Captured::tables(TABLES).await;
@@ -84,11 +86,9 @@ async fn messages(captured: &Captured, work: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_value_is_said_once_in_a_transaction_and_again_when_it_changes() {
-    let captured = capturing(
-        "create table other (id int primary key);
-         select rowhook.capture_context('other', settings => '{app.tenant}')",
-    )
-    .await;
+    let captured =
+        capturing(r#"select rowhook.capture_context('"Other, too"', settings => '{app.tenant}')"#)
+            .await;
     let said = messages(
         &captured,
         r#"begin;
@@ -96,7 +96,7 @@ async fn a_value_is_said_once_in_a_transaction_and_again_when_it_changes() {
         set local app.tenant = 'acme';
         insert into posts values (1, 0);
         insert into posts values (2, 0) on conflict (id) do update set v = 1;
-        insert into other values (1);
+        insert into "Other, too" values (1);
         update posts set v = 2;
         savepoint s;
         set local rowhook.context = '{"user_id": 2}';
@@ -105,7 +105,7 @@ async fn a_value_is_said_once_in_a_transaction_and_again_when_it_changes() {
         update posts set v = 4;
         set local rowhook.context = '{"user_id": 3}';
         delete from posts;
-        insert into other values (2);
+        insert into "Other, too" values (2);
         commit;
         insert into posts values (5, 0)"#,
     )
@@ -214,11 +214,15 @@ async fn only_a_table_s_owner_puts_the_trigger_on_it_and_bad_names_are_refused()
     captured
         .execute(&format!(
             "create role {role}; grant all on posts to {role};
-             create view seen as select * from posts"
+             create view seen as select * from posts;
+             select rowhook.capture_context('posts', '{{a.id}}')"
         ))
         .await;
     for (call, wanted) in [
-        ("capture_context('seen')", "takes a table, and seen is none"),
+        (
+            "capture_context('seen')",
+            "takes a table, and public.seen is none",
+        ),
         ("capture_context(null)", "takes a table, and null is none"),
         (
             "capture_context('posts', '{data_directory}')",
@@ -253,6 +257,11 @@ async fn only_a_table_s_owner_puts_the_trigger_on_it_and_bad_names_are_refused()
         let code = error.code().unwrap().code();
         assert_eq!(code, "42501", "{call}: {error:?}");
     }
+    assert_eq!(triggered(&captured).await, ["posts"]);
+    let owner =
+        "reset role; select rowhook.release_context('posts'), rowhook.release_context('posts')";
+    captured.execute(owner).await;
+    assert!(triggered(&captured).await.is_empty());
     captured
         .execute(&format!("drop owned by {role}; drop role {role}"))
         .await;
@@ -268,8 +277,7 @@ async fn triggered(captured: &Captured) -> Vec<String> {
 #[tokio::test]
 async fn check_and_setup_tell_of_the_triggers_and_teardown_takes_them_away() {
     let mut captured = capturing(
-        r#"create table "Other, too" (id int primary key);
-           select rowhook.capture_context('"Other, too"', '{app.user_id, application_name}');
+        r#"select rowhook.capture_context('"Other, too"', '{app.user_id, application_name}');
            select rowhook.capture_context('"Other, too"')"#,
     )
     .await;
@@ -320,7 +328,7 @@ async fn check_and_setup_tell_of_the_triggers_and_teardown_takes_them_away() {
     );
 
     assert_eq!(captured.daemon.stop().await, Some(0));
-    assert_eq!(triggered(&captured).await, ["posts", "\"Other, too\""]);
+    assert_eq!(triggered(&captured).await, ["\"Other, too\"", "posts"]);
     let said = captured.rowhook.succeed(&["teardown", "--yes"]).await;
     assert!(
         said.contains("trigger rowhook_context on public.\"Other, too\": removed"),
