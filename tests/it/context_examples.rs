@@ -20,7 +20,7 @@ fn application(name: &str) -> PathBuf {
 }
 
 /// What the log says of each row that the application inserts.
-async fn said_by(mut application: Command) -> BTreeMap<String, Value> {
+async fn said_by(mut application: Command, rows: i64) -> BTreeMap<String, Value> {
     let captured = Captured::tables("create table t (id int primary key, v int)").await;
     let run = application
         .env("DATABASE_URL", captured.database.url())
@@ -30,9 +30,10 @@ async fn said_by(mut application: Command) -> BTreeMap<String, Value> {
     let output = output.expect("the application does not end").unwrap();
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{application:?}: {complaints}");
-    let events = captured.logged(4).await;
-    let rows = events.into_iter();
-    rows.map(|event| (event.resource_id.unwrap(), event.context))
+    let events = captured.logged(rows).await;
+    let events = events.into_iter();
+    events
+        .map(|event| (event.resource_id.unwrap(), event.context))
         .collect()
 }
 
@@ -50,7 +51,7 @@ async fn django_says_who_made_each_request() {
     };
     let mut command = Command::new(python);
     command.arg(application("use_django.py"));
-    let rows = said_by(command).await;
+    let rows = said_by(command, 3).await;
     for (id, user) in [("1", "ada"), ("3", "käthe")] {
         let request = format!("/write/{id}?user={user}");
         let mut session = session(&rows, id);
@@ -72,7 +73,7 @@ async fn sqlalchemy_says_it_in_each_transaction() {
     };
     let mut command = Command::new(python);
     command.arg(application("use_sqlalchemy.py"));
-    let rows = said_by(command).await;
+    let rows = said_by(command, 4).await;
     assert_eq!(session(&rows, "1"), json!({"user_id": "ada"}));
     let both = json!({"user_id": "ada", "request_id": "r-2"});
     assert_eq!(session(&rows, "2"), both);
@@ -87,7 +88,7 @@ async fn node_postgres_says_it_in_each_transaction_of_a_request() {
     };
     let mut command = Command::new("node");
     command.arg(Path::new(&directory).join("use_node_postgres.mjs"));
-    let rows = said_by(command).await;
+    let rows = said_by(command, 4).await;
     for (id, user, request) in [("1", "ada", "r-1"), ("2", "käthe", "r-2")] {
         let wanted = json!({"user_id": user, "request_id": request});
         assert_eq!(session(&rows, id), wanted);
