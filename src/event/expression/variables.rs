@@ -7,7 +7,7 @@ use cel::common::types::{CelInt, CelList, CelMap, CelMapKey, CelNull, CelString,
 
 use super::value::{Boxed, Limits, key, read};
 use super::{Columns, Names, Variable};
-use crate::event::{Action, Event, Fields, OldRow};
+use crate::event::{Action, Event, Fields, OldRow, context as said};
 
 /// Items of a list or object where an expression has one loop, or none …
 const MANY: usize = usize::MAX;
@@ -64,7 +64,7 @@ impl<'v> Scene<'v> {
         scene.old = needed(&names.old, old);
         // Always a map, so that `has(context.user_id)` works where nothing was attached.
         let attached = needed(&names.context, |event| {
-            let attached = event.context.as_deref().and_then(Fields::read);
+            let attached = event.context.as_deref().map(said::flat);
             Side::Row(attached.unwrap_or_default())
         });
         for (variable, side) in [

@@ -1,6 +1,7 @@
 //! `rowhook check`: everything that could go wrong, before it does, with a fix for each.
 
 mod columns;
+mod context;
 mod endpoints;
 mod lanes;
 mod log;

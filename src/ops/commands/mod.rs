@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod catalog;
 pub mod check;
 pub mod config;
+mod context_triggers;
 pub mod deliveries;
 pub mod emit;
 pub mod events;

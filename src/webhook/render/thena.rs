@@ -3,6 +3,7 @@
 use super::change::Change;
 use super::field::FieldChange;
 use super::names::{camel_case, pascal_case, verb};
+use super::said::Said;
 use super::{Renderer, time};
 use crate::event::{Event, Fields};
 use crate::webhook::json::Json;
@@ -20,7 +21,7 @@ impl Renderer {
         json.key("orgId");
         json.string(event.tenant.as_deref().unwrap_or(&self.source));
         json.key("actor");
-        json.raw(r#"{"id":"","type":"SYSTEM","email":""}"#);
+        write_actor(json, event);
         json.key("eventData");
         write_data(json, event);
         json.key("metadata");
@@ -38,6 +39,22 @@ fn event_type(event: &Event) -> String {
         Some(field) => format!("custom-object:{resource}:field:{field}:changed"),
         None => format!("custom-object:{resource}:{}", verb(event)),
     }
+}
+
+/// Who did it, as far as the application said. Of a user whose kind it did not say, only that it is one
+/// is known; nobody is the system.
+fn write_actor(json: &mut Json, event: &Event) {
+    let said = Said::of(event);
+    let user = said.user();
+    let unsaid = if user.is_some() { "USER" } else { "SYSTEM" };
+    json.open();
+    json.key("id");
+    json.string(user.as_deref().unwrap_or_default());
+    json.key("type");
+    json.string(said.user_type().as_deref().unwrap_or(unsaid));
+    json.key("email");
+    json.string(said.email().as_deref().unwrap_or_default());
+    json.close();
 }
 
 fn write_data(json: &mut Json, event: &Event) {

@@ -29,11 +29,17 @@ const OWN_NAMES: [&str; 5] = [
 const OWN_HEADERS: usize = 12;
 const VALUE_BYTES: usize = 384;
 
+/// The headers of W3C Trace Context.
+const TRACEPARENT: &str = "traceparent";
+const TRACESTATE: &str = "tracestate";
+
 /// What the headers of an endpoint's requests are made from.
 #[derive(Debug)]
 pub(super) struct Headers {
     /// The same for every request. Custom values are marked sensitive.
     fixed: HeaderMap,
+    /// Whether one of those of the trace is among them.
+    traced: bool,
     keys: Vec<SigningKey>,
 }
 
@@ -63,6 +69,7 @@ impl Headers {
         let mut request = Written::beside(&fixed);
         request.put("x-rowhook-subscription", Encoded(&endpoint.name));
         Ok(Self {
+            traced: fixed.contains_key(TRACEPARENT) || fixed.contains_key(TRACESTATE),
             fixed: request.headers,
             keys: endpoint.keys.clone(),
         })
@@ -112,6 +119,13 @@ impl Headers {
         }
         for (name, value) in &body.headers {
             request.put(name, Encoded(value));
+        }
+        // What the settings say wins; a state of another trace must not stand beside it.
+        if let Some(trace) = body.trace.as_ref().filter(|_| !self.traced) {
+            request.put(TRACEPARENT, trace.parent());
+            if let Some(state) = trace.state() {
+                request.put(TRACESTATE, state);
+            }
         }
         request
     }

@@ -73,6 +73,7 @@ pub(super) fn body() -> Body {
     Body {
         content_type: "application/json",
         headers: vec![("ce-subject", "a b".to_owned())],
+        trace: None,
         bytes: Bytes::from_static(BODY.as_bytes()),
     }
 }
