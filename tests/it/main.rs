@@ -64,6 +64,8 @@ mod streams;
 mod connections;
 mod commands;
 mod reading;
+mod story;
+mod erase;
 mod log;
 mod segments;
 mod schema;

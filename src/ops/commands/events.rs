@@ -265,6 +265,8 @@ struct View<'a> {
     old_row: &'static str,
     unknown: &'a [String],
     as_text: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_at: Option<String>,
     source: ViewSource<'a>,
 }
 
@@ -300,6 +302,7 @@ impl<'a> From<&'a Event> for View<'a> {
             old_row: event.old_row.as_str(),
             unknown: &event.unknown,
             as_text: &event.as_text,
+            erased_at: event.erased_at.map(rfc3339),
             source: ViewSource {
                 schema: &event.origin.schema,
                 table: &event.origin.table,
