@@ -20,6 +20,7 @@ use crate::event::{
     CONTEXT_PREFIX, Capture, Draft, Drafter, EventIds, Fields, MisfitRow, Shape, TypeCatalog,
     merged_context, postgres_micros,
 };
+use crate::event_log::erasures::ERASED;
 use crate::event_log::history::History;
 use crate::event_log::{Batch, Checkpoint, Chunk, Note, Transaction, TransactionEnd};
 use crate::fault::{Fault, Result};
@@ -244,6 +245,9 @@ impl Intake {
             xid: 0,
             context: None,
         };
+        if note.event_type == ERASED {
+            self.forget_erased(&note.record);
+        }
         let shape = Arc::new(Shape::of_notes(&note.event_type));
         let record = note.record.to_string();
         let draft = Draft::noted(record.as_bytes());

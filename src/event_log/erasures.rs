@@ -16,6 +16,9 @@ use crate::wal::{Connection, server_error::sql_fault};
 /// Only who holds this lock erases.
 const LOCK: i64 = 0x726f_7768_6f6f_6b01;
 
+/// The event that tells of an erasure.
+pub const ERASED: &str = "rowhook.erased";
+
 const CANNOT_ERASE: &str = "cannot erase values from the log";
 const CANNOT_READ: &str = "cannot read what was erased from the log";
 

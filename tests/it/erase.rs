@@ -296,14 +296,25 @@ async fn old_values_from_the_log_do_not_make_up_what_was_erased() {
         .await;
     captured.logged(1).await;
     erase(&captured, &["--yes", "--fields", "email"]).await;
+    // The daemon has forgotten the row: it does not know what the log does not tell.
+    captured
+        .execute("update users set phone = '2' where id = 7")
+        .await;
+    let events = captured.logged(3).await;
+    assert_eq!(
+        (&events[2].previous, &*events[2].old_row),
+        (&Value::Null, "absent")
+    );
+    erase(&captured, &["--yes", "--fields", "email"]).await;
+    captured.logged(4).await;
     // What was in memory is gone: the log is asked.
     assert_eq!(captured.daemon.stop().await, Some(0));
     captured.daemon = captured.rowhook.spawn_ready().await;
     captured
-        .execute("update users set email = 'new', phone = '2' where id = 7")
+        .execute("update users set email = 'new', phone = '3' where id = 7")
         .await;
-    let events = captured.logged(3).await;
-    assert_eq!(events[2].previous, json!({"phone": "1"}));
-    assert_eq!(events[2].old_row, "partial");
-    assert_eq!(events[2].record["email"], "new");
+    let events = captured.logged(5).await;
+    assert_eq!(events[4].previous, json!({"phone": "2"}));
+    assert_eq!(events[4].old_row, "partial");
+    assert_eq!(events[4].record["email"], "new");
 }

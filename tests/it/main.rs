@@ -66,6 +66,7 @@ mod commands;
 mod reading;
 mod story;
 mod erase;
+mod listen;
 mod log;
 mod segments;
 mod schema;

@@ -142,3 +142,50 @@ async fn what_an_update_did_not_carry_is_told_by_earlier_events_or_unknown() {
         .await;
     assert!(text.contains("(not known)"), "{text}");
 }
+
+#[tokio::test]
+async fn the_events_of_one_row_read_as_its_story() {
+    let captured = Captured::tables(POSTS).await;
+    for sql in [
+        "insert into posts values (1, 'one', null), (2, 'two', null)",
+        "begin; select rowhook.set_context('{\"user_id\": 7, \"role\": \"editor\"}'); update posts set title = 'uno' where id = 1; commit",
+        "delete from posts where id = 1",
+    ] {
+        captured.execute(sql).await;
+    }
+    captured.logged(4).await;
+    let list = ["events", "list", "--resource", "posts", "--id", "1"];
+    let story = captured.rowhook.succeed(&list).await;
+    let lines: Vec<&str> = story.lines().collect();
+    assert!(
+        lines[0].starts_with("#1  ") && lines[0].ends_with("posts.created"),
+        "{story}"
+    );
+    assert!(
+        story.contains("title   \"one\" → \"uno\"") || story.contains("title  \"one\" → \"uno\""),
+        "{story}"
+    );
+    assert!(
+        story.contains("posts.updated  by role=editor user_id=7"),
+        "{story}"
+    );
+    assert!(lines.last().unwrap().ends_with("posts.deleted"), "{story}");
+    assert!(!story.contains("two"), "{story}");
+    let newest = captured
+        .rowhook
+        .succeed(&[&list[..], &["--limit", "1"]].concat())
+        .await;
+    assert!(
+        newest.starts_with("#4  ") && newest.lines().count() == 1,
+        "{newest}"
+    );
+
+    let shown = captured.rowhook.succeed(&["events", "show", "3"]).await;
+    for part in [
+        "by         role=editor user_id=7",
+        "rowhook explain 3",
+        "\"uno\"",
+    ] {
+        assert!(shown.contains(part), "no {part} in\n{shown}");
+    }
+}

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
-use super::print;
+use super::{print, story};
 use crate::event::{Action, Event, Fields, Member, OldRow, rfc3339};
 use crate::event_log::read::{self, Filter};
 use crate::fault::{Fault, Result};
@@ -47,6 +47,9 @@ pub async fn list(settings: &Settings, list: &List) -> Result<()> {
     }
     if events.is_empty() {
         return print::line("no events");
+    }
+    if list.id.is_some() {
+        return story::tell(&events);
     }
     let rows = events.iter().map(|event| {
         vec![
@@ -140,6 +143,7 @@ pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<Ex
         print::line(serde_json::to_string_pretty(&View::from(&event)).map_err(unprintable)?)?;
     } else {
         describe_head(&event)?;
+        story::describe_beside(&event)?;
         side_by_side(&event)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -233,6 +237,12 @@ fn side_by_side(event: &Event) -> Result<()> {
             (_, None) => ("", "(not known)", *value),
         };
         table.add_row([mark, key.trim_matches('"'), old, new]);
+    }
+    for column in &event.unknown {
+        table.add_row(["?", column, "(not known)", "(not known)"]);
+    }
+    if table.row_count() == 0 {
+        return Ok(());
     }
     let lines: Vec<String> = table
         .lines()

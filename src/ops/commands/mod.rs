@@ -16,5 +16,6 @@ pub mod replay;
 pub mod run;
 pub mod setup;
 pub mod status;
+mod story;
 pub mod teardown;
 pub mod webhooks;

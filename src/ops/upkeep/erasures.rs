@@ -57,7 +57,7 @@ async fn follow(
     }
     for erasure in unlogged.into_iter().filter(|_| writes) {
         if !erasures::is_logged(&log, erasure.id).await? {
-            let (note, outcome) = Note::new("rowhook.erased", erasure.record.clone());
+            let (note, outcome) = Note::new(erasures::ERASED, erasure.record.clone());
             if inlet.send(note).await.is_err() || outcome.await.is_err() {
                 return Ok(());
             }
