@@ -91,6 +91,13 @@ pub async fn run(
         running: HashMap::new(),
     };
     tasks.spawn(dispatch(for_dispatch, stop.clone()));
+    tasks.spawn(upkeep::follow_erasures(
+        shared.link.clone(),
+        inlet.clone(),
+        Arc::clone(&shared.tail),
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
     tasks.spawn(upkeep::watch_slot(
         initial.source.clone(),
         Arc::clone(&shared.metrics),

@@ -23,6 +23,7 @@ use crate::event::{
     CONTEXT_PREFIX, Capture, Draft, Drafter, EMIT_PREFIX, EventIds, Fields, MisfitRow, Shape,
     TypeCatalog, merged_context, postgres_micros,
 };
+use crate::event_log::erasures::ERASED;
 use crate::event_log::history::History;
 use crate::event_log::scheduled::Due;
 use crate::event_log::{Batch, Checkpoint, Chunk, Note, Transaction, TransactionEnd};
@@ -247,6 +248,9 @@ impl Intake {
     /// # Errors
     /// If it is longer than Postgres can store.
     pub(super) fn note(&mut self, note: Note) -> Result<()> {
+        if note.event_type == ERASED {
+            self.forget_erased(&note.record);
+        }
         let (place, end) = self.own_place();
         let shape = Arc::new(Shape::of_notes(&note.event_type));
         let record = note.record.to_string();

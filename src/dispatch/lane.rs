@@ -59,7 +59,7 @@ impl Lane {
             .items
             .iter()
             .rev()
-            .take_while(|item| item.event.is_some());
+            .take_while(|item| item.event.is_some() || !item.has_row);
         self.items.len() - held.count()
     }
 }

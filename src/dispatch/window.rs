@@ -388,6 +388,14 @@ impl Window {
         self.advance();
     }
 
+    /// Forgets the events themselves: each one is read again when its turn comes.
+    pub(super) fn forget_events(&mut self) {
+        for item in self.lanes.values_mut().flat_map(|lane| &mut lane.items) {
+            item.event = None;
+        }
+        self.held_bytes = 0;
+    }
+
     /// Whether a flush has something to say, and how much.
     pub(super) fn unflushed(&self) -> usize {
         self.settled_since_flush

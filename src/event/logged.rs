@@ -144,6 +144,9 @@ pub struct Event {
     pub unknown: Vec<String>,
     /// Columns of which a value stands as text, because it could not be read as its type.
     pub as_text: Vec<String>,
+    /// When values of it were erased, microseconds since 1970-01-01 UTC. What is gone is listed in
+    /// `unknown`.
+    pub erased_at: Option<i64>,
     /// Where it comes from.
     pub origin: Origin,
 }

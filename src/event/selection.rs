@@ -86,6 +86,7 @@ mod tests {
             old_row: OldRow::Full,
             unknown: vec!["a".into(), "x".into()],
             as_text: vec!["x".into(), "ü".into()],
+            erased_at: None,
             origin: Origin {
                 schema: "public".into(),
                 table: "t".into(),

@@ -17,7 +17,7 @@ use crate::wal::server_error::sql_fault;
 
 const COLUMNS: &str = "sequence_id, event_id, event_type, resource, resource_id, action, created_at, record, \
      previous, context, old_row, unknown, as_text, table_schema, table_name, xid, commit_lsn, commit_index, \
-     data, tenant, related";
+     data, tenant, related, erased_at";
 
 /// Which events are asked for. Everything that is set has to hold.
 #[derive(Debug, Clone, Default)]
@@ -238,6 +238,9 @@ fn from_row(row: &Row, words: &mut Words) -> Result<Event, tokio_postgres::Error
         old_row: OldRow::parse(row.try_get(10)?),
         unknown: names(11)?,
         as_text: names(12)?,
+        erased_at: row
+            .try_get::<_, Option<Timestamp>>(21)?
+            .map(Timestamp::as_microsecond),
         origin: Origin {
             schema: words.share(2, row.try_get(13)?),
             table: words.share(3, row.try_get(14)?),

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 
 pub(super) use self::emit::{Emit, Emitting};
 pub use self::replay::Replay;
-pub(super) use self::replay::{ReplayCommand, Wanted};
+pub(super) use self::replay::{ReplayCommand, Wanted, time};
 use super::commands::{
-    backfill, catalog, check, config, deliveries, emit as emitting, events, explain, forget, keys,
-    replay as replaying, run, setup, status, teardown, webhooks,
+    at, backfill, catalog, check, config, deliveries, emit as emitting, erase, events, explain,
+    forget, keys, listen, replay as replaying, run, setup, status, teardown, webhooks,
 };
 use super::settings;
 use crate::fault::{Fault, Result};
@@ -55,6 +55,8 @@ enum Command {
     Backfill(Backfill),
     /// Sends stored events again to one webhook, while the daemon runs.
     Replay(Box<Replay>),
+    /// Sends live events to a developer's machine, signed like real ones.
+    Listen(Box<listen::Listen>),
     /// Lists, tests, pauses and resumes webhooks; makes and shows their keys.
     #[command(subcommand)]
     Webhooks(Webhooks),
@@ -146,6 +148,10 @@ enum Events {
     Tail(List),
     #[command(flatten)]
     Emitting(Emitting),
+    /// Shows a row as it was at a time, or behind an event.
+    At(at::At),
+    /// Erases the values of one row from the log; its events stay in their places.
+    Erase(erase::Erase),
 }
 
 /// Which events to list.
@@ -259,6 +265,8 @@ impl Cli {
                     }
                     Events::Tail(list) => block_on(events::tail(&settings, &list)),
                     Events::Emitting(command) => block_on(emitting::emitting(&settings, &command)),
+                    Events::At(row) => return block_on(at::at(&settings, &row)),
+                    Events::Erase(row) => return block_on(erase::erase(&settings, &row)),
                 }
             }
             Command::Backfill(options) => {
@@ -267,6 +275,7 @@ impl Cli {
             Command::Replay(options) => {
                 block_on(replaying::replay(&settings::load(&path)?, &options))
             }
+            Command::Listen(options) => block_on(listen::listen(&settings::load(&path)?, &options)),
             Command::Deliveries(command) => {
                 block_on(deliveries::deliveries(&settings::load(&path)?, &command))
             }

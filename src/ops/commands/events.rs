@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use comfy_table::Table;
 
-use super::print;
+use super::{print, story};
 use crate::event::{Action, Event, Fields, Member, OldRow, rfc3339};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::{List, Output};
@@ -48,6 +48,9 @@ pub async fn list(settings: &Settings, list: &List) -> Result<()> {
     }
     if events.is_empty() {
         return print::line("no events");
+    }
+    if list.id.is_some() {
+        return story::tell(&events);
     }
     let rows = events.iter().map(|event| {
         vec![
@@ -140,6 +143,7 @@ pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<Ex
         print::line(reading::pretty(&event)?)?;
     } else {
         describe_head(&event)?;
+        story::describe_beside(&event)?;
         side_by_side(&event)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -211,6 +215,12 @@ fn side_by_side(event: &Event) -> Result<()> {
             (_, None) => ("", "(not known)", *value),
         };
         table.add_row([mark, key.trim_matches('"'), old, new]);
+    }
+    for column in &event.unknown {
+        table.add_row(["?", column, "(not known)", "(not known)"]);
+    }
+    if table.row_count() == 0 {
+        return Ok(());
     }
     let lines: Vec<String> = table
         .lines()

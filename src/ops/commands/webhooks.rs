@@ -109,6 +109,7 @@ fn sample() -> Event {
         old_row: OldRow::Full,
         unknown: Vec::new(),
         as_text: Vec::new(),
+        erased_at: None,
         origin: Origin {
             schema: Arc::from(""),
             table: Arc::from(""),

@@ -55,6 +55,8 @@ pub(crate) struct View<'a> {
     unknown: &'a [String],
     /// Columns of which a value stands as text.
     as_text: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_at: Option<String>,
     /// Where it comes from.
     source: ViewSource<'a>,
 }
@@ -98,6 +100,7 @@ impl<'a> From<&'a Event> for View<'a> {
             old_row: event.old_row.as_str(),
             unknown: &event.unknown,
             as_text: &event.as_text,
+            erased_at: event.erased_at.map(rfc3339),
             source: ViewSource {
                 schema: &event.origin.schema,
                 table: &event.origin.table,

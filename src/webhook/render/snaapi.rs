@@ -85,6 +85,10 @@ fn write_additions(json: &mut Json, event: &Event, source: &str) {
         json.key("asText");
         json.strings(&event.as_text);
     }
+    if let Some(erased_at) = event.erased_at {
+        json.key("erasedAt");
+        json.quoted(time(erased_at));
+    }
     json.key("source");
     write_source(json, &event.origin, source);
     json.key("context");
