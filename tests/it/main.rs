@@ -47,6 +47,7 @@ mod endpoints;
 mod bad_days;
 mod seeing;
 mod lanes;
+mod crowd;
 mod restarts;
 mod replay;
 mod reload;

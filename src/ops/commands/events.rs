@@ -150,6 +150,22 @@ pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<Ex
 /// # Errors
 /// If the log cannot be asked.
 pub(super) async fn find(log: &Connection, which: &str) -> Result<Option<Event>> {
+    let found = look_for(log, which).await?;
+    if found.is_none() {
+        tell_missing(which);
+    }
+    Ok(found)
+}
+
+pub(super) fn tell_missing(which: &str) {
+    eprintln!("rowhook: the log holds no event {which}; `rowhook events list` shows what it holds");
+}
+
+/// The event with this id or sequence id; says nothing where there is none.
+///
+/// # Errors
+/// If the log cannot be asked.
+pub(super) async fn look_for(log: &Connection, which: &str) -> Result<Option<Event>> {
     let found = match (which.parse::<i64>(), which.parse::<Uuid>()) {
         (Ok(sequence_id), _) => read::by_sequence_id(log, sequence_id).await?,
         (_, Ok(event_id)) => read::by_event_id(log, event_id).await?,
@@ -159,11 +175,6 @@ pub(super) async fn find(log: &Connection, which: &str) -> Result<Option<Event>>
             )));
         }
     };
-    if found.is_none() {
-        eprintln!(
-            "rowhook: the log holds no event {which}; `rowhook events list` shows what it holds"
-        );
-    }
     Ok(found)
 }
 
