@@ -2,7 +2,7 @@
 //! "Payload".
 
 use super::change::Change;
-use super::{Renderer, time};
+use super::{Renderer, said, time};
 use crate::event::{Action, Event, Fields};
 use crate::webhook::Delivery;
 use crate::webhook::json::Json;
@@ -55,6 +55,7 @@ fn write_event(json: &mut Json, event: &Event) {
     json.open();
     change.old.member(json, "old");
     change.new.member(json, "new");
+    said(json, event);
     json.close();
     let context = event.context.as_deref().and_then(Fields::read);
     for (key, known_as) in [
@@ -68,7 +69,8 @@ fn write_event(json: &mut Json, event: &Event) {
     json.close();
 }
 
-/// Hasura's word, where it has one: its `MANUAL` is a row that was sent without having changed.
+/// Hasura's word, where it has one: its `MANUAL` is a row that was sent without having changed. So is
+/// what a custom event is about.
 fn operation(action: Action) -> &'static str {
     match action {
         Action::Created => "INSERT",

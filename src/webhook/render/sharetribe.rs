@@ -4,7 +4,7 @@
 use super::change;
 use super::documents;
 use super::names::verb;
-use super::{Renderer, milliseconds, resource_id};
+use super::{Renderer, milliseconds, resource_id, said};
 use crate::event::{Action, Event, Fields};
 use crate::webhook::json::Json;
 
@@ -26,6 +26,7 @@ impl Renderer {
             previous.write(json, |_| true);
             json.close();
         }
+        said(json, event);
         audit_data(json);
         json.close();
     }
@@ -49,6 +50,7 @@ impl Renderer {
             json.key("previousValues");
             api_previous(json, event, &previous);
         }
+        said(json, event);
         audit_data(json);
         json.close();
         json.close();
@@ -57,7 +59,11 @@ impl Renderer {
     /// The members that say what the event is about.
     fn about(&self, json: &mut Json, event: &Event) {
         json.key("eventType");
-        json.string(&format!("{}/{}", event.resource, verb(event)));
+        if event.action == Action::Custom {
+            json.string(&event.event_type.replacen('.', "/", 1));
+        } else {
+            json.string(&format!("{}/{}", event.resource, verb(event)));
+        }
         json.key("sequenceId");
         json.number(event.sequence_id);
         json.key("createdAt");

@@ -2,10 +2,10 @@
 //!
 //! An event is one request: Thena's field events would be several, and are not sent.
 
-use super::Renderer;
 use super::change::Change;
 use super::names::{camel_case, pascal_case, verb};
-use crate::event::{Event, Fields};
+use super::{Renderer, said};
+use crate::event::{Action, Event, Fields};
 use crate::webhook::json::Json;
 
 impl Renderer {
@@ -15,7 +15,11 @@ impl Renderer {
         json.key("eventId");
         json.quoted(event.event_id);
         json.key("eventType");
-        json.string(&format!("custom-object:{}:{}", event.resource, verb(event)));
+        if event.action == Action::Custom {
+            json.string(&event.event_type);
+        } else {
+            json.string(&format!("custom-object:{}:{}", event.resource, verb(event)));
+        }
         json.key("timestamp");
         json.number(event.created_at.div_euclid(1_000_000));
         json.key("orgId");
@@ -43,5 +47,6 @@ fn write_data(json: &mut Json, event: &Event) {
         json.key("changedFields");
         json.array(Fields::keys(changed));
     }
+    said(json, event);
     json.close();
 }

@@ -41,10 +41,12 @@ fn row() -> impl Strategy<Value = String> {
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
-    use Action::{Created, Deleted, Noted, Snapshot, Truncated, Updated};
-    let actions = [Created, Updated, Deleted, Snapshot, Truncated, Noted];
+    use Action::{Created, Custom, Deleted, Noted, Snapshot, Truncated, Updated};
+    let actions = [
+        Created, Updated, Deleted, Snapshot, Truncated, Custom, Noted,
+    ];
     let old_rows = [OldRow::Absent, OldRow::Key, OldRow::Partial, OldRow::Full];
-    let rows = [proptest::option::of(row()), proptest::option::of(row())];
+    let rows = [(); 3].map(|()| proptest::option::of(row()));
     let id = proptest::option::of(any::<String>());
     let numbers = (any::<i64>(), any::<i64>());
     let name = any::<String>().prop_map(|name| format!("t{name}"));
@@ -57,16 +59,19 @@ fn any_event() -> impl Strategy<Value = Event> {
         name,
     )
         .prop_map(
-            |(action, old_row, [record, previous], id, (sequence_id, created_at), name)| Event {
-                sequence_id,
-                event_type: Arc::from(format!("{name}.{}", action.as_str())),
-                resource: Arc::from(name),
-                resource_id: id.map(Into::into),
-                created_at,
-                record: record.map(Into::into),
-                previous: previous.map(Into::into),
-                old_row,
-                ..event(action)
+            |(action, old_row, [record, previous, data], id, (sequence_id, created_at), name)| {
+                Event {
+                    sequence_id,
+                    event_type: Arc::from(format!("{name}.{}", action.as_str())),
+                    resource: Arc::from(name),
+                    resource_id: id.map(Into::into),
+                    created_at,
+                    record: record.map(Into::into),
+                    previous: previous.map(Into::into),
+                    data: data.filter(|_| action == Custom).map(Into::into),
+                    old_row,
+                    ..event(action)
+                }
             },
         )
 }
@@ -100,9 +105,9 @@ proptest! {
             Format::Stelace,
             Format::Thena,
         ] {
-            // The record itself may hold what no DOM reads.
+            // The record itself may hold what no DOM reads, and so may what an event says.
             let record = Some("{}".into());
-            let event = Event { action: Action::Updated, old_row, record, ..event.clone() };
+            let event = Event { action: Action::Updated, old_row, record, data: None, ..event.clone() };
             let body = renderer(format).render(&event, &delivery()).unwrap();
             let body: Value = serde_json::from_slice(&body.bytes).unwrap();
             for place in [
