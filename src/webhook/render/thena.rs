@@ -4,8 +4,8 @@ use super::change::Change;
 use super::field::FieldChange;
 use super::names::{camel_case, pascal_case, verb};
 use super::said::Said;
-use super::{Renderer, time};
-use crate::event::{Event, Fields};
+use super::{Renderer, custom_data, time};
+use crate::event::{Action, Event, Fields};
 use crate::webhook::json::Json;
 
 impl Renderer {
@@ -34,6 +34,9 @@ impl Renderer {
 }
 
 fn event_type(event: &Event) -> String {
+    if event.action == Action::Custom {
+        return event.event_type.to_string();
+    }
     let resource = &event.resource;
     match event.field() {
         Some(field) => format!("custom-object:{resource}:field:{field}:changed"),
@@ -73,5 +76,6 @@ fn write_data(json: &mut Json, event: &Event) {
         json.key("changedFields");
         json.array(Fields::keys(changed));
     }
+    custom_data(json, event);
     json.close();
 }

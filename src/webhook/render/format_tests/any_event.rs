@@ -66,12 +66,13 @@ fn context() -> impl Strategy<Value = String> {
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
-    use Action::{Created, Deleted, Noted, Snapshot, Truncated, Updated};
-    let actions = [Created, Updated, Deleted, Snapshot, Truncated, Noted];
+    use Action::{Created, Custom, Deleted, Noted, Snapshot, Truncated, Updated};
+    let actions = [
+        Created, Updated, Deleted, Snapshot, Truncated, Custom, Noted,
+    ];
     let old_rows = [OldRow::Absent, OldRow::Key, OldRow::Partial, OldRow::Full];
     let rows = (
-        proptest::option::of(row()),
-        proptest::option::of(row()),
+        [(); 3].map(|()| proptest::option::of(row())),
         proptest::option::of(context()),
     );
     let id = proptest::option::of(any::<String>());
@@ -89,7 +90,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             |(
                 action,
                 old_row,
-                (record, previous, context),
+                ([record, previous, data], context),
                 id,
                 (sequence_id, created_at),
                 name,
@@ -102,6 +103,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 record: record.map(Into::into),
                 previous: previous.map(Into::into),
                 context: context.map(Into::into),
+                data: data.filter(|_| action == Custom).map(Into::into),
                 old_row,
                 ..event(action)
             },
@@ -137,9 +139,9 @@ proptest! {
             Format::Stelace,
             Format::Thena,
         ] {
-            // Record and context themselves may hold what no DOM reads.
+            // Record and context themselves may hold what no DOM reads, and so may what an event says.
             let (record, context) = (Some("{}".into()), None);
-            let event = Event { action: Action::Updated, old_row, record, context, ..event.clone() };
+            let event = Event { action: Action::Updated, old_row, record, context, data: None, ..event.clone() };
             let body = renderer(format).render(&event, &delivery()).unwrap();
             let body: Value = serde_json::from_slice(&body.bytes).unwrap();
             for place in [
