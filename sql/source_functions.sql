@@ -12,6 +12,9 @@ begin
       using errcode = 'invalid_parameter_value';
   end if;
   perform pg_logical_emit_message(true, 'rowhook.context', convert_to(context::text, 'UTF8'));
+  -- Triggers of rowhook.capture_context leave alone what is said here, until the transaction ends.
+  perform set_config('rowhook.said', (rowhook.as_object(current_setting('rowhook.said', true)) || context
+    || rowhook.as_object(context ->> 'sessionVariables') || rowhook.as_object(context ->> 'traceContext'))::text, true);
 end $$;
 comment on function rowhook.set_context(jsonb) is
   'Attaches session variables and trace context to what the transaction changes from here on; merged key by key.';

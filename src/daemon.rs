@@ -30,7 +30,7 @@ use crate::ops::health::{Health, Stage};
 use crate::ops::metrics::Metrics;
 use crate::ops::pulse::Pulse;
 use crate::ops::settings::Settings;
-use crate::ops::{http, systemd, upkeep};
+use crate::ops::{api, systemd, upkeep};
 
 /// Pauses between capture sessions, doubled from one to the next.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -51,17 +51,19 @@ pub async fn run(
     let initial = Arc::clone(&settings.borrow_and_update());
     let shared = Shared::new(&initial);
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-    if let Some(api) = &initial.api {
-        let listener = http::bind(api).await?;
-        tasks.spawn(http::serve(
-            listener,
-            Arc::clone(&shared.health),
-            Arc::clone(&shared.metrics),
-            settings.clone(),
-            stop.clone(),
-        ));
-    }
     let (inlet, notes) = mpsc::channel(WAITING_NOTES);
+    if let Some(listening) = &initial.api {
+        let listener = api::bind(listening).await?;
+        let parts = api::Parts {
+            health: Arc::clone(&shared.health),
+            metrics: Arc::clone(&shared.metrics),
+            settings: settings.clone(),
+            standing: shared.standing.subscribe(),
+            tail: Arc::clone(&shared.tail),
+            inlet: inlet.clone(),
+        };
+        tasks.spawn(api::serve(listener, parts, stop.clone()));
+    }
     let (scheduled, due) = mpsc::channel(WAITING_GROUPS);
     let capturer = shared.capturer(&initial, notes, due);
     tasks.spawn(capture(capturer, stop.clone()));
@@ -89,6 +91,13 @@ pub async fn run(
         running: HashMap::new(),
     };
     tasks.spawn(dispatch(for_dispatch, stop.clone()));
+    tasks.spawn(upkeep::follow_erasures(
+        shared.link.clone(),
+        inlet.clone(),
+        Arc::clone(&shared.tail),
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
     tasks.spawn(upkeep::watch_slot(
         initial.source.clone(),
         Arc::clone(&shared.metrics),

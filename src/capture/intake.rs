@@ -23,6 +23,7 @@ use crate::event::{
     CONTEXT_PREFIX, Capture, Draft, Drafter, EMIT_PREFIX, EventIds, Fields, MisfitRow, Shape,
     TypeCatalog, merged_context, postgres_micros,
 };
+use crate::event_log::erasures::ERASED;
 use crate::event_log::history::History;
 use crate::event_log::scheduled::Due;
 use crate::event_log::{Batch, Checkpoint, Chunk, Note, Transaction, TransactionEnd};
@@ -247,6 +248,9 @@ impl Intake {
     /// # Errors
     /// If it is longer than Postgres can store.
     pub(super) fn note(&mut self, note: Note) -> Result<()> {
+        if note.event_type == ERASED {
+            self.forget_erased(&note.record);
+        }
         let (place, end) = self.own_place();
         let shape = Arc::new(Shape::of_notes(&note.event_type));
         let record = note.record.to_string();
@@ -414,18 +418,22 @@ impl Intake {
             commit_time,
             ..
         } = transaction;
-        let event_id = self.ids.id(commit_time, commit_lsn, index);
-        self.batch
-            .push(&transaction, index, event_id, shape, &draft, self.keep)
-            .map_err(|error| {
-                Fault::permanent(format!(
-                    "a row of {}.{} cannot be logged",
-                    shape.schema, shape.table
-                ))
-                .because(error)
-                .next_step("leave the column out with `exclude` in a [[resource]] for this table")
-            })?;
+        let mut push = |index, shape: &Arc<Shape>, draft: &Draft<'_>| {
+            let event_id = self.ids.id(commit_time, commit_lsn, index);
+            self.batch
+                .push(&transaction, index, event_id, shape, draft, self.keep)
+                .map_err(|error| unloggable(shape, error))
+        };
+        push(index, shape, &draft)?;
+        for (place, field) in shape.field_events(&draft) {
+            push(index + place, field, &draft.as_field_event())?;
+        }
         self.objects.saw(&shape.resource, &draft);
+        if let (Content::Change(RowChange::Update { .. }), Some(running)) =
+            (content, &mut self.running)
+        {
+            running.next_index += shape.field_places();
+        }
         if let Some((id, record)) = remembered {
             let resource = Arc::clone(&shape.resource);
             self.recall.put(&resource, id, record);
@@ -445,6 +453,13 @@ fn read(bytes: &[u8]) -> Result<Message<'_>> {
             .because(error)
             .next_step("report this with the server's version; the slot still holds the change")
     })
+}
+
+fn unloggable(shape: &Shape, error: impl std::error::Error + Send + Sync + 'static) -> Fault {
+    let (schema, table) = (&shape.schema, &shape.table);
+    Fault::permanent(format!("a row of {schema}.{table} cannot be logged"))
+        .because(error)
+        .next_step("leave the column out with `exclude` in a [[resource]] for this table")
 }
 
 fn misfit(error: MisfitRow) -> Fault {

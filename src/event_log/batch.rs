@@ -323,6 +323,7 @@ impl Chunk {
             old_row: mark.old_row,
             unknown: mark.unknown.clone(),
             as_text: mark.as_text.clone(),
+            erased_at: None,
             origin: Origin {
                 schema: Arc::clone(&mark.shape.schema),
                 table: Arc::clone(&mark.shape.table),

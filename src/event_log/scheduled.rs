@@ -285,7 +285,7 @@ const CANNOT_READ: &str = "cannot read the scheduled events";
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn cancel(client: &Client, id: Uuid) -> Result<bool> {
-    let sql = "update rowhook.scheduled_events set cancelled_at = clock_timestamp() \
+    let sql = "update rowhook.scheduled_events set cancelled_at = clock_timestamp(), data = null, context = null \
                 where event_id = $1 and logged_at is null and cancelled_at is null and claimed_at is null";
     let cancelled = client.execute(sql, &[&id]).await;
     let cancelled = cancelled.map_err(|error| sql_fault("cannot cancel an event", error))?;

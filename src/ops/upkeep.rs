@@ -1,6 +1,7 @@
 //! Recurring chores beside the data's way: measure the slot, take in new tables, drop what is old.
 
 mod attempts;
+mod erasures;
 mod scheduled;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::attempts::drop_old_attempts;
+pub use self::erasures::follow_erasures;
 pub use self::scheduled::forget_done_events;
 use super::metrics::{Metrics, age};
 use super::settings::Settings;

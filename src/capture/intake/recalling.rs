@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use serde_json::Value;
 
 use super::{Intake, Known, MOST_ASKED, Step, misfit, read};
 use crate::decode::{Change, Message};
@@ -103,6 +104,18 @@ impl Intake {
             table: shape.table.to_string(),
             history: *history,
         }))
+    }
+
+    /// The values of a row were erased from the log: what is remembered of it is not known any more.
+    pub(super) fn forget_erased(&mut self, erased: &Value) {
+        if let (Some(resource), Some(id)) =
+            (erased["resource"].as_str(), erased["resource_id"].as_str())
+        {
+            if self.recall.get(resource, id).is_some() {
+                self.recall.put(&Arc::from(resource), id.into(), None);
+            }
+            self.objects.forget(resource, id);
+        }
     }
 
     pub(super) fn lacks_now(&mut self, change: &Change<'_>) -> Result<bool> {

@@ -36,7 +36,7 @@ pub(super) fn write(json: &mut Json, event: &Event) {
     json.raw(object.filter(|_| is_object).unwrap_or("null"));
     changes_requested(json, event);
     json.key("relatedObjectsIds");
-    json.raw("{}");
+    json.raw(event.related.as_deref().unwrap_or("{}"));
     json.key("emitter");
     json.quoted(if core { "core" } else { "custom" });
     json.key("metadata");
