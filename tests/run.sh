@@ -5,7 +5,7 @@
 #
 #   PG_BIN=/usr/lib/postgresql/17/bin   the one Postgres to test against (default: the newest one here,
 #                                       then the other versions)
-#   ROWHOOK_HISTORY_SECONDS=30          how long the history checker writes; tests/history.sh runs it for longer
+#   ROWHOOK_HISTORY_SECONDS=12          how long the history checker writes; tests/history.sh runs it for longer
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -121,6 +121,8 @@ npm install --prefix "$ROWHOOK_TEST_NODE_RECEIVER" --no-audit --no-fund --loglev
 
 say 'the SDKs of CloudEvents for Python and Node'
 "$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r tests/receivers/requirements.txt
+# What checks the OpenAPI document, and the API against it.
+"$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r tests/api/requirements.txt
 export ROWHOOK_TEST_NODE_CLOUDEVENTS=$target/node-cloudevents
 mkdir -p "$ROWHOOK_TEST_NODE_CLOUDEVENTS"
 cp tests/receivers/package.json tests/receivers/read_cloudevents.mjs "$ROWHOOK_TEST_NODE_CLOUDEVENTS"
