@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(super) use self::due::settle;
 pub use self::due::{Due, DueEvent, claim, drop_old};
 use super::read::JsonText;
-use crate::event::{Emitted, Unfit, merged_context};
+use crate::event::{Emitted, Unfit, merged_context, shallow};
 use crate::fault::{Fault, Result};
 use crate::wal::server_error::sql_fault;
 
@@ -139,6 +139,7 @@ fn checked(new: &NewEvent) -> Result<(Emitted, Option<ByteString>), Unfit> {
     )?;
     let context = match &new.context {
         Some(context) => {
+            shallow("context", context)?;
             merged_context(None, context.as_bytes()).map_err(|why| Unfit::new("context", why))?
         }
         None => None,
@@ -366,6 +367,8 @@ mod tests {
             new
         };
         assert_eq!(part(with(|it| it.context = Some("7".into()))), "context");
+        let deep = |it: &mut NewEvent| it.context = Some(format!("{{\"a\":{}", "[".repeat(101)));
+        assert_eq!(part(with(deep)), "context");
         assert_eq!(
             part(with(|it| it.idempotency_key = Some(String::new()))),
             "idempotency key"
