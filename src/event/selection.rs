@@ -23,8 +23,8 @@ impl Selection {
 
     /// The event with these columns only: in the record, in the previous values, and where columns
     /// are listed by name. What it is about (its type, its resource id, its tenant) stays, and so does
-    /// what is about no row: rowhook's own notes have no columns, nor has what a custom event says. Ids of
-    /// other rows go, as values of columns that they are.
+    /// what is about no row: rowhook's own notes have no columns, nor has what a custom event says. Ids
+    /// of other rows go, as values of columns that they are.
     #[must_use]
     pub fn cut(&self, event: &Event) -> Event {
         let mut event = event.clone();

@@ -2,7 +2,7 @@
 //! values. Source: Snaapi, "Event Data Structure".
 
 use super::change::Change;
-use super::custom_data;
+use super::own_data;
 use crate::event::{Action, Event, Fields};
 use crate::webhook::json::Json;
 
@@ -16,7 +16,7 @@ pub(super) fn write(json: &mut Json, event: &Event) {
     if let Some(lists) = Lists::of(event, change.previous) {
         lists.write(json);
     }
-    custom_data(json, event);
+    own_data(json, event);
     json.close();
 }
 

@@ -3,7 +3,7 @@
 
 use super::change::Change;
 use super::said::Said;
-use super::{Renderer, custom_data, hasura_context, time};
+use super::{Renderer, hasura_context, own_data, time};
 use crate::event::{Action, Event};
 use crate::webhook::Delivery;
 use crate::webhook::json::Json;
@@ -56,7 +56,7 @@ fn write_event(json: &mut Json, event: &Event) {
     json.open();
     change.old.member(json, "old");
     change.new.member(json, "new");
-    custom_data(json, event);
+    own_data(json, event);
     json.close();
     hasura_context::write(json, &Said::of(event));
     json.close();

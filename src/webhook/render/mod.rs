@@ -175,7 +175,7 @@ fn milliseconds(microseconds: i64) -> String {
 }
 
 /// What a custom event says, as a member `data`; other events have none.
-fn custom_data(json: &mut Json, event: &Event) {
+fn own_data(json: &mut Json, event: &Event) {
     if let Some(data) = &event.data {
         json.key("data");
         json.raw(data);

@@ -5,7 +5,7 @@ use super::change;
 use super::documents;
 use super::names::verb;
 use super::said::Said;
-use super::{Renderer, custom_data, milliseconds, resource_id};
+use super::{Renderer, milliseconds, own_data, resource_id};
 use crate::event::{Action, Event, Fields};
 use crate::webhook::json::Json;
 
@@ -30,7 +30,7 @@ impl Renderer {
             previous.write(json, |_| true);
             json.close();
         }
-        custom_data(json, event);
+        own_data(json, event);
         audit_data(json, event);
         json.close();
     }
@@ -54,7 +54,7 @@ impl Renderer {
             json.key("previousValues");
             api_previous(json, event, &previous);
         }
-        custom_data(json, event);
+        own_data(json, event);
         audit_data(json, event);
         json.close();
         json.close();

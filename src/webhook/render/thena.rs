@@ -4,7 +4,7 @@ use super::change::Change;
 use super::field::FieldChange;
 use super::names::{camel_case, pascal_case, verb};
 use super::said::Said;
-use super::{Renderer, custom_data, time};
+use super::{Renderer, own_data, time};
 use crate::event::{Action, Event, Fields};
 use crate::webhook::json::Json;
 
@@ -34,10 +34,10 @@ impl Renderer {
 }
 
 fn event_type(event: &Event) -> String {
+    let resource = &event.resource;
     if event.action == Action::Custom {
         return event.event_type.to_string();
     }
-    let resource = &event.resource;
     match event.field() {
         Some(field) => format!("custom-object:{resource}:field:{field}:changed"),
         None => format!("custom-object:{resource}:{}", verb(event)),
@@ -76,6 +76,6 @@ fn write_data(json: &mut Json, event: &Event) {
         json.key("changedFields");
         json.array(Fields::keys(changed));
     }
-    custom_data(json, event);
+    own_data(json, event);
     json.close();
 }

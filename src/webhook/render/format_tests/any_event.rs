@@ -72,7 +72,9 @@ fn any_event() -> impl Strategy<Value = Event> {
     ];
     let old_rows = [OldRow::Absent, OldRow::Key, OldRow::Partial, OldRow::Full];
     let rows = (
-        [(); 3].map(|()| proptest::option::of(row())),
+        proptest::option::of(row()),
+        proptest::option::of(row()),
+        proptest::option::of(row()),
         proptest::option::of(context()),
     );
     let id = proptest::option::of(any::<String>());
@@ -90,7 +92,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             |(
                 action,
                 old_row,
-                ([record, previous, data], context),
+                (record, previous, data, context),
                 id,
                 (sequence_id, created_at),
                 name,
@@ -139,9 +141,9 @@ proptest! {
             Format::Stelace,
             Format::Thena,
         ] {
-            // Record and context themselves may hold what no DOM reads, and so may what an event says.
-            let (record, context) = (Some("{}".into()), None);
-            let event = Event { action: Action::Updated, old_row, record, context, data: None, ..event.clone() };
+            // Record, context and data themselves may hold what no DOM reads.
+            let (record, context, data) = (Some("{}".into()), None, None);
+            let event = Event { action: Action::Updated, old_row, record, context, data, ..event.clone() };
             let body = renderer(format).render(&event, &delivery()).unwrap();
             let body: Value = serde_json::from_slice(&body.bytes).unwrap();
             for place in [
