@@ -1,5 +1,6 @@
 //! Row changes become events. Pure.
 
+mod carried;
 mod context;
 mod cut;
 mod deletion;
@@ -14,6 +15,7 @@ mod key;
 mod kind;
 mod logged;
 mod long_id;
+mod member;
 mod nested;
 mod recalled;
 mod reference;
