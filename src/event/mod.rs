@@ -1,5 +1,6 @@
 //! Row changes become events. Pure.
 
+mod carried;
 mod context;
 mod cut;
 mod deletion;
@@ -16,6 +17,7 @@ mod key;
 mod kind;
 mod logged;
 mod long_id;
+mod member;
 mod nested;
 pub mod past;
 mod recalled;
