@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use crate::cluster::Database;
 use crate::daemon::Rowhook;
-use crate::receiver::Receiver;
+use crate::receiver::{Received, Receiver};
 use crate::type_values::{DEFINITIONS, VALUES};
 use crate::verifiers::installed;
 
@@ -431,4 +431,54 @@ async fn public_tools_take_the_asyncapi_document_and_the_types() {
         .succeed(&["catalog", "--format", "typescript", "-o", &types])
         .await;
     assert_eq!(tools.check(&["types", &types, &uses]).await, "2 compiled");
+}
+
+#[tokio::test]
+async fn a_webhook_gets_what_its_part_of_the_catalog_says() {
+    let Some(tools) = Tools::installed() else {
+        return;
+    };
+    let (database, client) = database_with(SHOP).await;
+    let receiver = Receiver::start().await;
+    let narrow = toml::toml! {
+        events = ["orders.created", "orders.updated"]
+        fields = ["status", "total"]
+        batch = { max_events = 10, max_wait = "100ms" }
+    };
+    let rowhook = shop(&database).webhook_to("narrow", &receiver, narrow);
+    rowhook.setup().await;
+    let mut daemon = rowhook.spawn_ready().await;
+    let sql = "insert into orders values (1, 'new', 12.5); update orders set status = 'paid', secret = 'x';
+               delete from orders; insert into orders values (2, 'new', 1)";
+    client.batch_execute(sql).await.unwrap();
+    let events = |requests: &[Received]| -> usize {
+        let bodies = requests.iter().map(Received::json);
+        bodies.map(|body| body.as_array().unwrap().len()).sum()
+    };
+    let requests = receiver.wait_for(|requests| events(requests) == 3).await;
+    assert_eq!(daemon.stop().await, Some(0));
+
+    let directory = rowhook.directory();
+    let written = directory.join("narrow.json");
+    let written = written.to_str().unwrap();
+    let part = ["catalog", "--webhook", "narrow", "--output", written];
+    rowhook.succeed(&part).await;
+    let narrow: Value = serde_json::from_str(&std::fs::read_to_string(written).unwrap()).unwrap();
+    let resources = &narrow["$defs"]["catalog"]["const"]["resources"];
+    assert_eq!(resources.as_object().unwrap().len(), 1);
+    let events = serde_json::json!(["orders.created", "orders.updated"]);
+    assert_eq!(resources["orders"]["events"], events);
+    let columns = &narrow["$defs"]["columns.orders"]["properties"];
+    let columns: Vec<_> = columns.as_object().unwrap().keys().collect();
+    assert_eq!(columns, ["status", "total"]);
+    assert!(narrow["$defs"].get("note").is_none());
+
+    let bodies = requests
+        .iter()
+        .map(|it| String::from_utf8(it.body.to_vec()).unwrap());
+    let sent = texts(&directory.join("sent"), bodies);
+    let valid = tools
+        .check(&["schema", written, &sent, "#/$defs/batch"])
+        .await;
+    assert_eq!(valid, format!("{} valid", requests.len()));
 }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::ops::catalog::tests::shop;
-use crate::ops::catalog::{Attribute, Catalog, Column, Form, OldRows, Text, TypeBody, json_schema};
+use crate::ops::catalog::{
+    Attribute, Catalog, Column, Form, NamedType, OldRows, Text, TypeBody, json_schema,
+};
 
 fn differences(change: impl FnOnce(&mut Catalog)) -> Vec<String> {
     let old = json_schema(&shop());
@@ -170,6 +172,21 @@ const RULES: &[Rule] = &[
     (
         |it| labels(it).retain(|label| label != "paid"),
         &["compatible: type status is never \"paid\" any more"],
+    ),
+    (
+        |it| {
+            let body = TypeBody::Enum(vec!["new".into(), "lost".into()]);
+            let fate = NamedType {
+                comment: None,
+                body,
+            };
+            it.types.insert("fate".into(), fate);
+            turn(it, "status", "fate", Form::Named("fate".into()));
+        },
+        &[
+            "note: orders.status may be \"lost\" now",
+            "compatible: orders.status is never \"paid\" any more",
+        ],
     ),
     (
         |it| it.resources[1].old_rows = OldRows::Partial,
