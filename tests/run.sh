@@ -136,6 +136,13 @@ export ROWHOOK_TEST_NODE_CATALOGS=$target/node-catalogs
 mkdir -p "$ROWHOOK_TEST_NODE_CATALOGS"
 cp tests/catalogs/package.json tests/catalogs/check.mjs "$ROWHOOK_TEST_NODE_CATALOGS"
 npm install --prefix "$ROWHOOK_TEST_NODE_CATALOGS" --no-audit --no-fund --loglevel=error
+say 'the libraries that examples/context is for'
+export ROWHOOK_TEST_PYTHON_CONTEXT=$ROWHOOK_TEST_PYTHON
+"$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r tests/context/requirements.txt
+export ROWHOOK_TEST_NODE_CONTEXT=$target/node-context
+mkdir -p "$ROWHOOK_TEST_NODE_CONTEXT"
+cp tests/context/package.json tests/context/use_node_postgres.mjs examples/context/node-postgres/rowhook-context.mjs "$ROWHOOK_TEST_NODE_CONTEXT"
+npm install --prefix "$ROWHOOK_TEST_NODE_CONTEXT" --no-audit --no-fund --loglevel=error
 
 newest_postgres() {
     local newest

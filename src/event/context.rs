@@ -74,6 +74,16 @@ pub fn merged(known: Option<&str>, message: &[u8]) -> Result<Option<ByteString>,
     Ok((!parts.is_empty()).then(|| text.into()))
 }
 
+/// What was said, by its keys: the members of both parts of a stored context.
+pub(super) fn flat(context: &str) -> Fields<'_> {
+    let stored = Fields::read(context).unwrap_or_default();
+    let part = |name| {
+        let part = stored.named(name).and_then(|part| Fields::read(part.value));
+        part.unwrap_or_default()
+    };
+    part(TRACE).overlaid_by(&part(SESSION))
+}
+
 /// Sets or takes away one member of an object's text.
 fn put(object: &mut String, key: &str, value: &str) {
     let mut members = Vec::new();
@@ -138,6 +148,18 @@ mod tests {
                 .as_deref(),
             Some(r#"{"sessionVariables":{"userId":"u1"},"traceContext":{"spanId":"s"}}"#)
         );
+    }
+
+    #[test]
+    fn a_stored_context_is_read_by_its_keys() {
+        let stored = r#"{"sessionVariables":{"a":1,"b":2},"traceContext":{"b":3,"c":4}}"#;
+        let fields = flat(stored);
+        let of = |name| fields.named(name).map(|member| member.value);
+        assert_eq!(
+            (of("a"), of("b"), of("c")),
+            (Some("1"), Some("2"), Some("4"))
+        );
+        assert_eq!(flat("{}").iter().count(), 0);
     }
 
     #[test]

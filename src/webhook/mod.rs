@@ -13,6 +13,7 @@ mod payload;
 mod render;
 pub mod sign;
 mod send;
+mod trace;
 mod url_tokens;
 mod excerpt;
 mod retry_after;

@@ -25,6 +25,7 @@ fn event(action: Action, record: &str, previous: Option<&str>) -> Event {
         },
         unknown: Vec::new(),
         as_text: Vec::new(),
+        erased_at: None,
         origin: Origin {
             schema: "public".into(),
             table: "orders".into(),
@@ -129,8 +130,12 @@ fn what_is_not_known_is_an_error_and_never_false() {
 #[test]
 fn the_context_is_read_by_key() {
     let mut event = updated(r#"{"id":1}"#, "{}");
-    event.context = Some(r#"{"user_id":7,"role":"editor"}"#.into());
-    let source = "context.user_id == 7 && context.role in ['editor', 'admin']";
+    event.context = Some(
+        r#"{"sessionVariables":{"user_id":7,"role":"editor"},"traceContext":{"traceId":"t"}}"#
+            .into(),
+    );
+    let source =
+        "context.user_id == 7 && context.role in ['editor', 'admin'] && context.traceId == 't'";
     assert_eq!(holds(source, &event), Ok(true));
 }
 

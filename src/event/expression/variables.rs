@@ -7,7 +7,7 @@ use cel::common::types::{CelInt, CelList, CelMap, CelMapKey, CelNull, CelString,
 
 use super::value::{Boxed, Limits, key, read};
 use super::{Columns, Names, Variable};
-use crate::event::{Action, Event, Fields, OldRow};
+use crate::event::{Action, Event, Fields, OldRow, context as said};
 
 /// Items of a list or object where an expression has one loop, or none …
 const MANY: usize = usize::MAX;
@@ -64,7 +64,7 @@ impl<'v> Scene<'v> {
         scene.old = needed(&names.old, old);
         // Always a map, so that `has(context.user_id)` works where nothing was attached.
         let attached = needed(&names.context, |event| {
-            let attached = event.context.as_deref().and_then(Fields::read);
+            let attached = event.context.as_deref().map(said::flat);
             Side::Row(attached.unwrap_or_default())
         });
         for (variable, side) in [
@@ -128,6 +128,7 @@ fn new(event: &Event) -> Side<'_> {
 fn old(event: &Event) -> Side<'_> {
     match event.action {
         Action::Updated | Action::Restored | Action::Changed => old_of_update(event),
+        Action::Deleted if event.is_soft_delete() => old_of_update(event),
         Action::Deleted => row(event.record.as_deref()),
         Action::Created | Action::Snapshot | Action::Truncated | Action::Custom | Action::Noted => {
             Side::Null
@@ -219,6 +220,10 @@ fn about<'v>(event: &'v Event, columns: &Columns) -> Boxed<'v> {
     put("resource", &|| text(&event.resource));
     put("resource_id", &|| match &event.resource_id {
         Some(id) => text(id),
+        None => Some(Box::new(CelNull)),
+    });
+    put("tenant", &|| match &event.tenant {
+        Some(tenant) => text(tenant),
         None => Some(Box::new(CelNull)),
     });
     put("action", &|| text(event.action.as_str()));

@@ -1,9 +1,11 @@
 //! `rowhook check`: everything that could go wrong, before it does, with a fix for each.
 
 mod columns;
+mod context;
 mod endpoints;
 mod lanes;
 mod log;
+mod resources;
 mod source;
 
 use std::process::ExitCode;

@@ -21,7 +21,10 @@ use slot_making::Making;
 pub(super) use slot_making::is_ours;
 
 /// What applications call inside their own transactions.
-const SOURCE_FUNCTIONS: &str = include_str!("../../../sql/source_functions.sql");
+pub(super) const SOURCE_FUNCTIONS: &str = concat!(
+    include_str!("../../../sql/source_functions.sql"),
+    include_str!("../../../sql/context_functions.sql"),
+);
 
 /// `if not exists` alone would ask for the right to create schemas even where this one is there.
 const CREATE_SCHEMA: &str = "do $$ begin if not exists (select from pg_catalog.pg_namespace where nspname = 'rowhook') \
@@ -79,6 +82,7 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
         published.note(&log).await?;
     }
     functions(&connection).await?;
+    context_triggers(&connection).await?;
     let publication = &source.publication;
     histories::note_published(&connection, &log, publication, &settings.capture).await?;
     Ok(())
@@ -89,13 +93,13 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
 async fn functions(connection: &Connection) -> Result<()> {
     let sql = format!("begin; {CREATE_SCHEMA}; {SOURCE_FUNCTIONS}; commit");
     match connection.batch_execute(&sql).await {
-        Ok(()) => print::line("function rowhook.set_context: ready"),
+        Ok(()) => print::line("functions rowhook.set_context and rowhook.emit: ready"),
         Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
             // The failed transaction is still open.
             let _ = connection.batch_execute("rollback").await;
             print::line(
-                "function rowhook.set_context: not made, as this role may not; `rowhook setup --print-sql` \
-                 prints it for somebody who may",
+                "functions rowhook.set_context and rowhook.emit: not made, as this role may not; \
+                 `rowhook setup --print-sql` prints them for somebody who may",
             )
         }
         Err(error) => Err(sql_fault(
@@ -103,6 +107,23 @@ async fn functions(connection: &Connection) -> Result<()> {
             error,
         )),
     }
+}
+
+/// Tables whose owner had a trigger put on them: they call what was just made, or failed to be.
+async fn context_triggers(connection: &Connection) -> Result<()> {
+    let outdated = super::context_triggers::outdated(connection, SOURCE_FUNCTIONS).await?;
+    let state = if outdated.is_empty() {
+        "calls this version's functions"
+    } else {
+        "calls functions of another version, which this role could not replace"
+    };
+    for trigger in super::context_triggers::find(connection).await? {
+        print::line(format!(
+            "trigger rowhook_context on {}: {state}",
+            trigger.table
+        ))?;
+    }
+    Ok(())
 }
 
 async fn published(connection: &Connection, settings: &Settings) -> Result<Option<Published>> {

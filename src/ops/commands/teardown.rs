@@ -2,8 +2,8 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
-use super::print;
 use super::setup::is_ours;
+use super::{context_triggers, print};
 use crate::event_log::Checkpoint;
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Teardown;
@@ -34,6 +34,18 @@ pub async fn teardown(settings: &Settings, options: Teardown) -> Result<()> {
         source.target.label()
     ))?;
     print::line(format!("publication \"{}\"", source.publication))?;
+    let triggers = context_triggers::find(&connection).await?;
+    for trigger in &triggers {
+        let whose = if trigger.owned {
+            ""
+        } else {
+            " (another role's: its owner has to)"
+        };
+        print::line(format!(
+            "trigger rowhook_context on {}{whose}",
+            trigger.table
+        ))?;
+    }
     if options.drop_log {
         print::line(format!(
             "schema rowhook with the whole event log on {}",
@@ -49,6 +61,7 @@ pub async fn teardown(settings: &Settings, options: Teardown) -> Result<()> {
     }
     slot::drop(&connection, &source.slot).await?;
     print::line(format!("slot \"{}\": removed", source.slot))?;
+    context_triggers::drop_all(&connection, &triggers).await?;
     let left = drop_publication(&connection, &source.publication).await;
     forget(settings, options.drop_log).await?;
     left

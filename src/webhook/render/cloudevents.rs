@@ -9,6 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Body, Renderer, capacity, data, time};
 use crate::event::Event;
 use crate::webhook::json::Json;
+use crate::webhook::trace::Trace;
 
 /// Media type of one event in structured mode.
 pub(super) const STRUCTURED: &str = "application/cloudevents+json";
@@ -38,6 +39,9 @@ pub(crate) fn is_attribute_header(name: &str) -> bool {
             | "time"
             | "sequence"
             | "partitionkey"
+            | "tenant"
+            | "traceparent"
+            | "tracestate"
             | "datacontenttype"
     )
 }
@@ -64,6 +68,7 @@ impl Renderer {
         let attributes = self.attributes(event).into_iter();
         Body {
             content_type: "application/json",
+            trace: Trace::of(event),
             headers: attributes
                 .map(|(header, value)| (header, value.into_owned()))
                 .collect(),
@@ -92,6 +97,14 @@ impl Renderer {
             None => allowed(&event.resource),
         };
         attributes.push(("ce-partitionkey", key));
+        let tenant = event.tenant.as_deref().filter(|it| !it.is_empty());
+        attributes.extend(tenant.map(|tenant| ("ce-tenant", allowed(tenant))));
+        // The extension "Distributed Tracing": where the event was made, whoever carries it.
+        if let Some(trace) = Trace::of(event) {
+            attributes.push(("ce-traceparent", trace.parent().to_owned().into()));
+            let state = trace.state().map(|state| state.to_owned().into());
+            attributes.extend(state.map(|state| ("ce-tracestate", state)));
+        }
         attributes
     }
 

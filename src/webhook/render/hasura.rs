@@ -2,8 +2,9 @@
 //! "Payload".
 
 use super::change::Change;
-use super::{Renderer, time};
-use crate::event::{Action, Event, Fields};
+use super::said::Said;
+use super::{Renderer, hasura_context, time};
+use crate::event::{Action, Event};
 use crate::webhook::Delivery;
 use crate::webhook::json::Json;
 
@@ -56,15 +57,7 @@ fn write_event(json: &mut Json, event: &Event) {
     change.old.member(json, "old");
     change.new.member(json, "new");
     json.close();
-    let context = event.context.as_deref().and_then(Fields::read);
-    for (key, known_as) in [
-        ("session_variables", r#""sessionVariables""#),
-        ("trace_context", r#""traceContext""#),
-    ] {
-        let part = context.as_ref().and_then(|context| context.get(known_as));
-        json.key(key);
-        json.raw(part.map_or("null", |member| member.value));
-    }
+    hasura_context::write(json, &Said::of(event));
     json.close();
 }
 

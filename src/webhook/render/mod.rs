@@ -7,8 +7,11 @@ mod change;
 mod cloudevents;
 mod data;
 mod documents;
+mod field;
 mod hasura;
+mod hasura_context;
 mod names;
+mod said;
 mod sharetribe;
 mod snaapi;
 mod stelace;
@@ -26,6 +29,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::json::Json;
+use super::trace::Trace;
 use super::{Delivery, Endpoint, Format, Payload};
 use crate::event::Event;
 
@@ -46,6 +50,8 @@ pub struct Body {
     /// Headers that belong to it: names in lower case, values as they are meant. The sender encodes
     /// what no header can hold.
     pub headers: Vec<(&'static str, String)>,
+    /// The trace that its events are a part of, if all are of the same one.
+    pub(super) trace: Option<Trace>,
     /// Its bytes.
     pub bytes: Bytes,
 }
@@ -89,7 +95,7 @@ impl Renderer {
         };
         let mut json = Json::with_capacity(capacity(event));
         self.write(&mut json, event, delivery)?;
-        Ok(Body::of(content_type, json))
+        Ok(Body::of(content_type, json, Trace::of(event)))
     }
 
     /// Writes the body of one attempt at several events: a JSON array of what each would be alone.
@@ -112,7 +118,8 @@ impl Renderer {
             self.write(&mut json, event, delivery)?;
         }
         json.close_list();
-        Ok(Body::of(content_type, json))
+        let trace = Trace::common(batch.iter().map(|(event, _)| *event));
+        Ok(Body::of(content_type, json, trace))
     }
 
     /// What stands for one event in a body.
@@ -138,10 +145,11 @@ impl Renderer {
 }
 
 impl Body {
-    fn of(content_type: &'static str, json: Json) -> Self {
+    fn of(content_type: &'static str, json: Json, trace: Option<Trace>) -> Self {
         Self {
             content_type,
             headers: Vec::new(),
+            trace,
             bytes: json.into_bytes().into(),
         }
     }

@@ -4,12 +4,16 @@
 use super::change;
 use super::documents;
 use super::names::verb;
+use super::said::Said;
 use super::{Renderer, milliseconds, resource_id};
 use crate::event::{Action, Event, Fields};
 use crate::webhook::json::Json;
 
 /// The key of a column that is the resource's id, as JSON text.
 const ID: &str = r#""id""#;
+
+/// What the name of every source begins with.
+const SOURCE: &str = "source/";
 
 impl Renderer {
     /// Writes the native form: resource and previous values as plain objects.
@@ -26,7 +30,7 @@ impl Renderer {
             previous.write(json, |_| true);
             json.close();
         }
-        audit_data(json);
+        audit_data(json, event);
         json.close();
     }
 
@@ -49,7 +53,7 @@ impl Renderer {
             json.key("previousValues");
             api_previous(json, event, &previous);
         }
-        audit_data(json);
+        audit_data(json, event);
         json.close();
         json.close();
     }
@@ -63,9 +67,9 @@ impl Renderer {
         json.key("createdAt");
         json.quoted(milliseconds(event.created_at));
         json.key("marketplaceId");
-        json.string(&self.source);
+        json.string(event.tenant.as_deref().unwrap_or(&self.source));
         json.key("source");
-        json.quoted("source/database");
+        source(json, event);
         json.key("resourceId");
         resource_id(json, event);
         json.key("resourceType");
@@ -79,10 +83,33 @@ fn live(event: &Event) -> Option<&str> {
     record.filter(|_| event.action != Action::Deleted)
 }
 
-/// Nobody is known to have caused it: the log does not say.
-fn audit_data(json: &mut Json) {
+/// `source/…`, as the application names the service; else the database itself.
+fn source(json: &mut Json, event: &Event) {
+    match Said::of(event).source() {
+        Some(source) if source.starts_with(SOURCE) => json.string(&source),
+        Some(source) => json.string(&format!("{SOURCE}{source}")),
+        None => json.quoted("source/database"),
+    }
+}
+
+/// Who caused it, as far as the application said; null what it did not say.
+fn audit_data(json: &mut Json, event: &Event) {
+    let said = Said::of(event);
     json.key("auditData");
-    json.raw(r#"{"userId":null,"adminId":null,"clientId":null,"requestId":null}"#);
+    json.open();
+    for (key, id) in [
+        ("userId", said.user()),
+        ("adminId", said.admin()),
+        ("clientId", said.client()),
+        ("requestId", said.request()),
+    ] {
+        json.key(key);
+        match id {
+            Some(id) => json.string(&id),
+            None => json.raw("null"),
+        }
+    }
+    json.close();
 }
 
 /// What `previousValues` tells of the row before the event.
@@ -105,6 +132,10 @@ impl<'a> Previous<'a> {
             | Action::Truncated
             | Action::Custom
             | Action::Noted => Some(Self::Nothing),
+            Action::Deleted if event.is_soft_delete() => {
+                let (row, previous) = record().zip(change::previous(event))?;
+                Some(Self::Row(row.overlaid_by(&previous)))
+            }
             Action::Deleted => record().map(Self::Row),
             Action::Updated | Action::Restored | Action::Changed => {
                 Some(Self::Changed(change::previous(event)?, record()?))

@@ -73,6 +73,7 @@ pub(super) fn body() -> Body {
     Body {
         content_type: "application/json",
         headers: vec![("ce-subject", "a b".to_owned())],
+        trace: None,
         bytes: Bytes::from_static(BODY.as_bytes()),
     }
 }
@@ -95,6 +96,7 @@ pub(super) fn event() -> Event {
         old_row: OldRow::Absent,
         unknown: Vec::new(),
         as_text: Vec::new(),
+        erased_at: None,
         origin: Origin {
             schema: Arc::from("public"),
             table: Arc::from("posts"),

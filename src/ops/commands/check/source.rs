@@ -1,6 +1,6 @@
 //! The source: login, rights, server settings, slot, publication, tables.
 
-use super::{Report, columns, lanes};
+use super::{Report, columns, context, lanes, resources};
 use crate::capture::{continuity, survey};
 use crate::event::{PreviousFrom, ResourceRule};
 use crate::event_log::{Checkpoint, Published, migrate};
@@ -22,6 +22,7 @@ pub(super) async fn look(settings: &Settings, report: &mut Report) {
         server(&connection, settings, report).await,
         slot_state(&connection, log.as_ref().ok(), settings, report).await,
         captured(&connection, log.as_ref().ok(), settings, report).await,
+        context::look(&connection, report).await,
     ];
     for fault in looks.into_iter().filter_map(Result::err) {
         report.fault("source", &fault);
@@ -282,6 +283,7 @@ async fn captured(
         }
     }
     unmatched_rules(&survey.captured, settings, report);
+    resources::look(connection, &survey.captured, settings, report).await?;
     columns::look(&survey.captured, settings, report);
     lanes::look(&survey.captured, settings, report);
     partitions(connection, &survey, settings, report).await

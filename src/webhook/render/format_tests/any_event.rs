@@ -32,6 +32,17 @@ const KEYS: [&str; 5] = [
     r#""ä b""#,
 ];
 
+/// What formats look for in a context.
+const SAID: [&str; 7] = [
+    "userId",
+    "sub",
+    "source",
+    "x-hasura-role",
+    "trace_id",
+    "traceparent",
+    "ä_B c",
+];
+
 fn row() -> impl Strategy<Value = String> {
     let member = (select(&KEYS[..]), select(&VALUES[..]));
     proptest::collection::vec(member, 0..5).prop_map(|members| {
@@ -40,11 +51,29 @@ fn row() -> impl Strategy<Value = String> {
     })
 }
 
+/// What a transaction may have said: anything under the names that formats look for.
+fn context() -> impl Strategy<Value = String> {
+    let member = (select(&SAID[..]), select(&VALUES[..]));
+    let part = proptest::collection::vec(member, 0..5).prop_map(|members| {
+        let members = members
+            .iter()
+            .map(|(key, value)| format!("\"{key}\":{value}"));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    });
+    [part.clone(), part].prop_map(|[session, trace]| {
+        format!(r#"{{"sessionVariables":{session},"traceContext":{trace}}}"#)
+    })
+}
+
 fn any_event() -> impl Strategy<Value = Event> {
     use Action::{Created, Deleted, Noted, Snapshot, Truncated, Updated};
     let actions = [Created, Updated, Deleted, Snapshot, Truncated, Noted];
     let old_rows = [OldRow::Absent, OldRow::Key, OldRow::Partial, OldRow::Full];
-    let rows = [proptest::option::of(row()), proptest::option::of(row())];
+    let rows = (
+        proptest::option::of(row()),
+        proptest::option::of(row()),
+        proptest::option::of(context()),
+    );
     let id = proptest::option::of(any::<String>());
     let numbers = (any::<i64>(), any::<i64>());
     let name = any::<String>().prop_map(|name| format!("t{name}"));
@@ -57,7 +86,14 @@ fn any_event() -> impl Strategy<Value = Event> {
         name,
     )
         .prop_map(
-            |(action, old_row, [record, previous], id, (sequence_id, created_at), name)| Event {
+            |(
+                action,
+                old_row,
+                (record, previous, context),
+                id,
+                (sequence_id, created_at),
+                name,
+            )| Event {
                 sequence_id,
                 event_type: Arc::from(format!("{name}.{}", action.as_str())),
                 resource: Arc::from(name),
@@ -65,6 +101,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 created_at,
                 record: record.map(Into::into),
                 previous: previous.map(Into::into),
+                context: context.map(Into::into),
                 old_row,
                 ..event(action)
             },
@@ -100,9 +137,9 @@ proptest! {
             Format::Stelace,
             Format::Thena,
         ] {
-            // The record itself may hold what no DOM reads.
-            let record = Some("{}".into());
-            let event = Event { action: Action::Updated, old_row, record, ..event.clone() };
+            // Record and context themselves may hold what no DOM reads.
+            let (record, context) = (Some("{}".into()), None);
+            let event = Event { action: Action::Updated, old_row, record, context, ..event.clone() };
             let body = renderer(format).render(&event, &delivery()).unwrap();
             let body: Value = serde_json::from_slice(&body.bytes).unwrap();
             for place in [

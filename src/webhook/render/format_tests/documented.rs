@@ -21,6 +21,9 @@ pub(super) const FORMATS: [(&str, Format); 10] = [
     ("thena", Format::Thena),
 ];
 
+/// What `rowhook.set_context` was called with, as it stands in the log.
+const CONTEXT: &str = r#"{"sessionVariables":{"role":"editor","user_id":7},"traceContext":{"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}"#;
+
 /// Longer values are spread over several lines.
 const WIDTH: usize = 100;
 
@@ -53,7 +56,7 @@ fn laid_out(json: &str, indent: usize) -> String {
 fn examples() -> String {
     let (_, update) = events().swap_remove(1);
     let update = Event {
-        context: None,
+        context: Some(CONTEXT.into()),
         ..update
     };
     let mut text = String::new();
@@ -63,6 +66,9 @@ fn examples() -> String {
         writeln!(text, "content-type: {}", body.content_type).unwrap();
         for (name, value) in &body.headers {
             writeln!(text, "{name}: {value}").unwrap();
+        }
+        if let Some(trace) = &body.trace {
+            writeln!(text, "traceparent: {}", trace.parent()).unwrap();
         }
         let body = std::str::from_utf8(&body.bytes).unwrap();
         writeln!(text, "\n{}\n```", laid_out(body, 0)).unwrap();

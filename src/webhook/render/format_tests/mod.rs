@@ -4,6 +4,7 @@ mod any_event;
 mod cloudevents;
 mod documented;
 mod hasura;
+mod rows;
 mod sharetribe;
 mod stelace;
 mod thena;
@@ -38,7 +39,7 @@ fn events() -> Vec<(&'static str, Event)> {
             r#"{"stage":"lead","details":{"city":"Bergen","area":47},"value":null}"#.into(),
         ),
         context: Some(
-            r#"{"sessionVariables":{"x-hasura-role":"editor"},"traceContext":{"trace_id":"501"}}"#
+            r#"{"sessionVariables":{"x-hasura-role":"editor","user_id":7,"client_id":"app","source":"api"},"traceContext":{"trace_id":"501","requestId":"r-1"}}"#
                 .into(),
         ),
         old_row: OldRow::Full,

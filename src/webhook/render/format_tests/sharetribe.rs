@@ -23,12 +23,12 @@ fn the_native_form() {
     "sequenceId":42,
     "createdAt":"2026-01-01T00:00:00.123Z",
     "marketplaceId":"shop",
-    "source":"source/database",
+    "source":"source/api",
     "resourceId":"7",
     "resourceType":"sales_deal",
     "resource":{"id":7,"stage":"won","details":{"city":"Oslo","rules":"none"},"value":1.50},
     "previousValues":{"stage":"lead","details":{"city":"Bergen","area":47,"rules":null},"value":null},
-    "auditData":{"userId":null,"adminId":null,"clientId":null,"requestId":null}}
+    "auditData":{"userId":"7","adminId":null,"clientId":"app","requestId":"r-1"}}
     -- updated, not all of the old row known
     {"id":"00000000-0000-0000-0000-000000000011",
     "eventType":"sales_deal/updated",
@@ -114,12 +114,12 @@ fn the_form_of_the_api() {
     "sequenceId":42,
     "createdAt":"2026-01-01T00:00:00.123Z",
     "marketplaceId":"shop",
-    "source":"source/database",
+    "source":"source/api",
     "resourceId":"7",
     "resourceType":"sales_deal",
     "resource":{"id":"7","type":"sales_deal","attributes":{"stage":"won","details":{"city":"Oslo","rules":"none"},"value":1.50}},
     "previousValues":{"attributes":{"stage":"lead","details":{"city":"Bergen","area":47,"rules":null},"value":null}},
-    "auditData":{"userId":null,"adminId":null,"clientId":null,"requestId":null}}}
+    "auditData":{"userId":"7","adminId":null,"clientId":"app","requestId":"r-1"}}}
     -- updated, not all of the old row known
     {"id":"00000000-0000-0000-0000-000000000011",
     "type":"event",

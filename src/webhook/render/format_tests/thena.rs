@@ -19,7 +19,7 @@ fn events_as_thena_sends_them() {
     "eventType":"custom-object:sales_deal:updated",
     "timestamp":1767225600,
     "orgId":"shop",
-    "actor":{"id":"","type":"SYSTEM","email":""},
+    "actor":{"id":"7","type":"USER","email":""},
     "eventData":{"salesDeal":{"id":7,"stage":"won","details":{"city":"Oslo","rules":"none"},"value":1.50},"previousSalesDeal":{"id":7,"stage":"lead","details":{"city":"Bergen","area":47},"value":null},"changedFields":["stage","details","value"]},
     "metadata":{"sequenceId":42}}
     -- updated, not all of the old row known
