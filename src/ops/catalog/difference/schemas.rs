@@ -197,7 +197,9 @@ impl<'a> Comparison<'a> {
         let none = Map::new();
         let inner = |of: &'a Map<String, Value>| of.get("properties").and_then(Value::as_object);
         let at = |name: &str| format!("{place}.{name}");
-        for (name, was) in inner(old).into_iter().flatten() {
+        // A field event repeats what its column says.
+        let told = |(name, _): &(&String, &Value)| *name != "fieldChange";
+        for (name, was) in inner(old).into_iter().flatten().filter(told) {
             match inner(new).and_then(|properties| properties.get(name)) {
                 Some(is) => self.node(&at(name), was, is),
                 None => self.say(Impact::Breaking, &at(name), "is gone"),

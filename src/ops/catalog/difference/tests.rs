@@ -191,6 +191,10 @@ const RULES: &[Rule] = &[
     (
         |it| it.resources[1].old_rows = OldRows::Partial,
         &[
+            "breaking: orders.status.changed.data.changes may be missing now",
+            "breaking: orders.status.changed.data.new.card may be missing now",
+            "breaking: orders.status.changed.data.old may be missing now",
+            "breaking: orders.status.changed.previousValues may be missing now",
             "breaking: orders.updated.data.changes may be missing now",
             "breaking: orders.updated.data.new.card may be missing now",
             "breaking: orders.updated.data.old may be missing now",

@@ -15,7 +15,7 @@ use super::{Catalog, ENVELOPE_FORM, Resource, schema};
 const PRELUDE: &str = include_str!("prelude.ts");
 
 /// Names that the prelude and the unions at the end have.
-const RESERVED: [&str; 21] = [
+const RESERVED: [&str; 25] = [
     "Json",
     "PgNumber",
     "Changes",
@@ -27,6 +27,10 @@ const RESERVED: [&str; 21] = [
     "Updated",
     "PartlyUpdated",
     "Deleted",
+    "PartlyDeleted",
+    "Marked",
+    "FieldChange",
+    "CustomEvent",
     "Truncated",
     "LoggedOf",
     "RowhookNote",
