@@ -119,6 +119,18 @@ const ASIDE: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
+/// Examples that nothing leads to yet: page, example, what is missing.
+const WAITING: &[(&str, &str, &str)] = &[
+    ("thena", "field event", "an event for one field"),
+    ("stelace", "custom event", "events of the application's own"),
+    ("space-cloud", "queueing", "events of the application's own"),
+    (
+        "space-cloud",
+        "event payload",
+        "events of the application's own",
+    ),
+];
+
 const WEBHOOKS: [(&str, &str); 5] = [
     ("snaapi", "posts.*"),
     ("sharetribe", "listing.*"),
@@ -198,7 +210,13 @@ async fn every_printed_example_comes_about_by_statements_on_a_server() {
     let idle = (0..ASIDE.len()).filter(|index| !excused.contains(index));
     let idle: Vec<_> = idle.map(|index| ASIDE[index]).collect();
     assert!(idle.is_empty(), "these are as printed by now: {idle:?}");
-    for page in ["snaapi", "sharetribe", "stelace", "thena"] {
+    for (page, name, _) in WAITING {
+        assert!(
+            compared.insert((page, (*name).to_owned())),
+            "{page}: {name}"
+        );
+    }
+    for page in ["snaapi", "sharetribe", "stelace", "thena", "space-cloud"] {
         for name in printed(page).into_keys() {
             assert!(compared.contains(&(page, name.clone())), "{page}: {name}");
         }
