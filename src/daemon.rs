@@ -18,17 +18,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::capture::backfill::{Backfiller, Handover};
+use crate::capture::scheduler::{Scheduler, WAITING_GROUPS};
 use crate::capture::{Capturer, Standing};
 use crate::dispatch::recorder::{Recorder, Records};
 use crate::dispatch::replays::{Replays, RunnerOf};
 use crate::dispatch::{Runner, Subscription, switchboard};
+use crate::event_log::scheduled::Due;
 use crate::event_log::{Link, Note, Tail, WAITING_NOTES};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::{Health, Stage};
 use crate::ops::metrics::Metrics;
 use crate::ops::pulse::Pulse;
 use crate::ops::settings::Settings;
-use crate::ops::{http, systemd, upkeep};
+use crate::ops::{api, systemd, upkeep};
 
 /// Pauses between capture sessions, doubled from one to the next.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -49,18 +51,34 @@ pub async fn run(
     let initial = Arc::clone(&settings.borrow_and_update());
     let shared = Shared::new(&initial);
     let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-    if let Some(api) = &initial.api {
-        let listener = http::bind(api).await?;
-        tasks.spawn(http::serve(
-            listener,
-            Arc::clone(&shared.health),
-            Arc::clone(&shared.metrics),
-            settings.clone(),
-            stop.clone(),
-        ));
-    }
     let (inlet, notes) = mpsc::channel(WAITING_NOTES);
-    tasks.spawn(capture(shared.capturer(&initial, notes), stop.clone()));
+    if let Some(listening) = &initial.api {
+        let listener = api::bind(listening).await?;
+        let parts = api::Parts {
+            health: Arc::clone(&shared.health),
+            metrics: Arc::clone(&shared.metrics),
+            settings: settings.clone(),
+            standing: shared.standing.subscribe(),
+            tail: Arc::clone(&shared.tail),
+            inlet: inlet.clone(),
+        };
+        tasks.spawn(api::serve(listener, parts, stop.clone()));
+    }
+    let (scheduled, due) = mpsc::channel(WAITING_GROUPS);
+    let capturer = shared.capturer(&initial, notes, due);
+    tasks.spawn(capture(capturer, stop.clone()));
+    let scheduler = Scheduler {
+        link: Link::relaxed(&initial.log.target, "rowhook schedule"),
+        inlet: scheduled,
+        standing: shared.standing.subscribe(),
+    };
+    let link = scheduler.link.clone();
+    tasks.spawn(scheduler.run(stop.clone()));
+    tasks.spawn(upkeep::forget_done_events(
+        link,
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
     let link = Link::relaxed(&initial.log.target, "rowhook attempts");
     let (records, recorder) = Recorder::new(link, Arc::clone(&shared.metrics));
     // It ends when nobody has a record for it any more: after the dispatch.
@@ -73,6 +91,13 @@ pub async fn run(
         running: HashMap::new(),
     };
     tasks.spawn(dispatch(for_dispatch, stop.clone()));
+    tasks.spawn(upkeep::follow_erasures(
+        shared.link.clone(),
+        inlet.clone(),
+        Arc::clone(&shared.tail),
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
     tasks.spawn(upkeep::watch_slot(
         initial.source.clone(),
         Arc::clone(&shared.metrics),
@@ -187,7 +212,12 @@ impl Shared {
         }
     }
 
-    fn capturer(&self, settings: &Settings, notes: mpsc::Receiver<Note>) -> Capturer {
+    fn capturer(
+        &self,
+        settings: &Settings,
+        notes: mpsc::Receiver<Note>,
+        due: mpsc::Receiver<Due>,
+    ) -> Capturer {
         Capturer {
             source: settings.source.clone(),
             capture: Arc::new(settings.capture.clone()),
@@ -199,6 +229,7 @@ impl Shared {
             epoch: None,
             handover: Arc::clone(&self.handover),
             notes: Arc::new(Mutex::new(notes)),
+            due: Arc::new(Mutex::new(due)),
         }
     }
 }
@@ -208,7 +239,7 @@ async fn capture(mut capturer: Capturer, stop: CancellationToken) -> Result<()> 
     let mut pause = FIRST_PAUSE;
     loop {
         let began = tokio::time::Instant::now();
-        let fault = match capturer.run(&stop).await {
+        let fault = match Box::pin(capturer.run(&stop)).await {
             Ok(_) => return Ok(()),
             Err(fault) if fault.kind() == Kind::Transient => fault,
             Err(fault) => return Err(fault),

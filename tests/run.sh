@@ -131,6 +131,11 @@ mkdir -p "$ROWHOOK_TEST_NODE_VERIFIER"
 cp tests/verifiers/package.json tests/verifiers/verify.mjs "$ROWHOOK_TEST_NODE_VERIFIER"
 npm install --prefix "$ROWHOOK_TEST_NODE_VERIFIER" --no-audit --no-fund --loglevel=error
 
+say 'tools that read catalogs: validators of JSON Schema and AsyncAPI, and a TypeScript compiler'
+export ROWHOOK_TEST_NODE_CATALOGS=$target/node-catalogs
+mkdir -p "$ROWHOOK_TEST_NODE_CATALOGS"
+cp tests/catalogs/package.json tests/catalogs/check.mjs "$ROWHOOK_TEST_NODE_CATALOGS"
+npm install --prefix "$ROWHOOK_TEST_NODE_CATALOGS" --no-audit --no-fund --loglevel=error
 say 'the libraries that examples/context is for'
 export ROWHOOK_TEST_PYTHON_CONTEXT=$ROWHOOK_TEST_PYTHON
 "$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r tests/context/requirements.txt

@@ -1,7 +1,9 @@
 //! From stream messages to the batch that fills.
 
+mod emitting;
 mod recalling;
 mod relations;
+mod scheduled;
 mod snapshots;
 
 use std::collections::HashMap;
@@ -14,16 +16,21 @@ use jiff::Timestamp;
 use super::attributes::Attributes;
 use super::backfill::{self, Handover, Window};
 use super::histories::KnownHistories;
+use super::objects::Objects;
 use super::recall::{Held, Recall};
 use crate::decode::{Change, Message, Relation, RowChange, decode};
 use crate::event::{
-    CONTEXT_PREFIX, Capture, Draft, Drafter, EventIds, Fields, MisfitRow, Shape, TypeCatalog,
-    merged_context, postgres_micros,
+    CONTEXT_PREFIX, Capture, Draft, Drafter, EMIT_PREFIX, EventIds, Fields, MisfitRow, Shape,
+    TypeCatalog, merged_context, postgres_micros,
 };
+use crate::event_log::erasures::ERASED;
 use crate::event_log::history::History;
+use crate::event_log::scheduled::Due;
 use crate::event_log::{Batch, Checkpoint, Chunk, Note, Transaction, TransactionEnd};
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, Lsn, Received, Timelines};
+
+pub(super) use self::emitting::Question;
 
 /// Who is asked most.
 const CATALOGS: &str = "the source's database";
@@ -47,6 +54,10 @@ pub(super) struct Intake {
     relations: HashMap<u32, Relation>,
     histories: KnownHistories,
     recall: Recall,
+    /// What custom events are about.
+    objects: Objects,
+    /// Scheduled events that wait until the log has told of their objects.
+    due: Option<Due>,
     held: Held,
     /// How many rows the log is asked for at once: fewer where its answers are cut short.
     ask: usize,
@@ -124,6 +135,8 @@ impl Intake {
             relations: HashMap::new(),
             histories,
             recall: Recall::default(),
+            objects: Objects::default(),
+            due: None,
             held: Held::default(),
             ask: MOST_ASKED,
             ids: EventIds::new(
@@ -143,7 +156,7 @@ impl Intake {
 
     /// Whether the stream stands between two transactions.
     pub(super) fn between_transactions(&self) -> bool {
-        self.running.is_none() && self.held.is_empty()
+        self.running.is_none() && !self.waits()
     }
 
     /// Bytes of messages that wait for rows of the log.
@@ -151,14 +164,15 @@ impl Intake {
         self.held.bytes()
     }
 
-    /// Whether messages wait for rows of the log.
+    /// Whether messages or scheduled events wait for rows of the log.
     pub(super) fn waits(&self) -> bool {
-        !self.held.is_empty()
+        !self.held.is_empty() || self.due.is_some()
     }
 
     /// Takes what has gathered in the batch.
     pub(super) fn take_batch(&mut self) -> Chunk {
         self.recall.handed_over();
+        self.objects.handed_over();
         self.batch.take()
     }
 
@@ -169,7 +183,7 @@ impl Intake {
     /// cannot be asked.
     pub(super) async fn take(&mut self, received: Received) -> Result<bool> {
         match received {
-            Received::Data(bytes) if self.held.is_empty() => match self.data(&bytes).await? {
+            Received::Data(bytes) if !self.waits() => match self.data(&bytes).await? {
                 Step::Taken => Ok(false),
                 Step::Ended => Ok(true),
                 Step::Lacks => {
@@ -234,35 +248,44 @@ impl Intake {
     /// # Errors
     /// If it is longer than Postgres can store.
     pub(super) fn note(&mut self, note: Note) -> Result<()> {
-        let (commit_lsn, end_lsn) = self.last_end;
-        let end_lsn = end_lsn.max(self.position);
-        self.last_end = (commit_lsn, end_lsn);
-        let now = postgres_micros(Timestamp::now().as_microsecond());
-        let place = Transaction {
-            commit_lsn: end_lsn,
-            commit_time: now,
-            xid: 0,
-            context: None,
-        };
+        if note.event_type == ERASED {
+            self.forget_erased(&note.record);
+        }
+        let (place, end) = self.own_place();
         let shape = Arc::new(Shape::of_notes(&note.event_type));
         let record = note.record.to_string();
         let draft = Draft::noted(record.as_bytes());
         // No row change has such an index; two notes of one moment differ by their sequence ids.
         let index = u64::MAX - self.batch.next_sequence_id().unsigned_abs();
-        let event_id = self.ids.id(now, end_lsn, index);
+        let event_id = self.ids.id(place.commit_time, place.commit_lsn, index);
         self.batch
             .push(&place, 0, event_id, &shape, &draft, self.keep)
             .map_err(|error| {
                 Fault::permanent(format!("event {} cannot be logged", note.event_type))
                     .because(error)
             })?;
-        self.batch.commit(TransactionEnd {
+        self.batch.commit(end);
+        self.batch.tell_when_durable(note.done);
+        Ok(())
+    }
+
+    /// The place of what is logged between two transactions of the source, and where that ends.
+    fn own_place(&mut self) -> (Transaction, TransactionEnd) {
+        let (commit_lsn, end_lsn) = self.last_end;
+        let end_lsn = end_lsn.max(self.position);
+        self.last_end = (commit_lsn, end_lsn);
+        let place = Transaction {
+            commit_lsn: end_lsn,
+            commit_time: postgres_micros(Timestamp::now().as_microsecond()),
+            xid: 0,
+            context: None,
+        };
+        let end = TransactionEnd {
             commit_lsn,
             end_lsn,
             commit_time: None,
-        });
-        self.batch.tell_when_durable(note.done);
-        Ok(())
+        };
+        (place, end)
     }
 
     async fn data(&mut self, bytes: &[u8]) -> Result<Step> {
@@ -303,6 +326,12 @@ impl Intake {
                 content,
                 ..
             } if prefix == CONTEXT_PREFIX => self.set_context(content),
+            Message::Logical {
+                transactional: true,
+                prefix,
+                content,
+                ..
+            } if prefix == EMIT_PREFIX => return self.emitted(content),
             // Names of types and origins are not needed, nor are messages of others.
             Message::Logical { .. } | Message::Origin { .. } | Message::Type { .. } => {}
         }
@@ -389,17 +418,22 @@ impl Intake {
             commit_time,
             ..
         } = transaction;
-        let event_id = self.ids.id(commit_time, commit_lsn, index);
-        self.batch
-            .push(&transaction, index, event_id, shape, &draft, self.keep)
-            .map_err(|error| {
-                Fault::permanent(format!(
-                    "a row of {}.{} cannot be logged",
-                    shape.schema, shape.table
-                ))
-                .because(error)
-                .next_step("leave the column out with `exclude` in a [[resource]] for this table")
-            })?;
+        let mut push = |index, shape: &Arc<Shape>, draft: &Draft<'_>| {
+            let event_id = self.ids.id(commit_time, commit_lsn, index);
+            self.batch
+                .push(&transaction, index, event_id, shape, draft, self.keep)
+                .map_err(|error| unloggable(shape, error))
+        };
+        push(index, shape, &draft)?;
+        for (place, field) in shape.field_events(&draft) {
+            push(index + place, field, &draft.as_field_event())?;
+        }
+        self.objects.saw(&shape.resource, &draft);
+        if let (Content::Change(RowChange::Update { .. }), Some(running)) =
+            (content, &mut self.running)
+        {
+            running.next_index += shape.field_places();
+        }
         if let Some((id, record)) = remembered {
             let resource = Arc::clone(&shape.resource);
             self.recall.put(&resource, id, record);
@@ -419,6 +453,13 @@ fn read(bytes: &[u8]) -> Result<Message<'_>> {
             .because(error)
             .next_step("report this with the server's version; the slot still holds the change")
     })
+}
+
+fn unloggable(shape: &Shape, error: impl std::error::Error + Send + Sync + 'static) -> Fault {
+    let (schema, table) = (&shape.schema, &shape.table);
+    Fault::permanent(format!("a row of {schema}.{table} cannot be logged"))
+        .because(error)
+        .next_step("leave the column out with `exclude` in a [[resource]] for this table")
 }
 
 fn misfit(error: MisfitRow) -> Fault {

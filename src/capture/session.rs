@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::backfill::Handover;
 use super::histories::{KnownHistories, note_published};
+use super::intake::{Intake, Question};
 use super::start::prepare_log;
-use super::{idle, intake::Intake, pace::Pace};
+use super::{idle, pace::Pace};
 use crate::event::Capture;
 use crate::event_log::history::LastEvent;
+use crate::event_log::objects::Object;
+use crate::event_log::scheduled::Due;
 use crate::event_log::{Chunk, Durable, Link, LogSettings, Note, Tail, Writer, encoding};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
@@ -77,6 +80,8 @@ pub struct Capturer {
     pub handover: Arc<Handover>,
     /// Events that do not come from the stream; a session holds it while it runs.
     pub notes: Arc<Mutex<mpsc::Receiver<Note>>>,
+    /// Scheduled events that are due, likewise.
+    pub due: Arc<Mutex<mpsc::Receiver<Due>>>,
 }
 
 /// What the writer does now. It owns the writer and gives it back.
@@ -88,6 +93,8 @@ enum Done {
     Appended(Chunk, Option<Durable>),
     /// The records of these rows' last events.
     Found(Vec<LastEvent>, Vec<Option<ByteString>>),
+    /// The records of these objects.
+    FoundObjects(Vec<Object>, Vec<Option<ByteString>>),
 }
 
 impl Capturer {
@@ -140,6 +147,7 @@ impl Capturer {
             control,
             intake,
             notes: Arc::clone(&self.notes).lock_owned().await,
+            due: Arc::clone(&self.due).lock_owned().await,
             waiting: Vec::new(),
             capturer: self,
         };
@@ -158,6 +166,7 @@ struct Session<'a> {
     stream: Stream,
     intake: Intake,
     notes: OwnedMutexGuard<mpsc::Receiver<Note>>,
+    due: OwnedMutexGuard<mpsc::Receiver<Due>>,
     /// Who waits for what was appended to be durable.
     waiting: Vec<oneshot::Sender<()>>,
     /// `None` while it works.
@@ -200,6 +209,8 @@ impl Session<'_> {
                 () = self.log.ended() => return Err(Fault::transient("the log database closed the connection")),
                 // 4. A note, between two transactions: it is rare, and must not wait for a lull.
                 Some(note) = self.notes.recv(), if self.intake.between_transactions() => self.intake.note(note)?,
+                //    So are scheduled events that are due.
+                Some(due) = self.due.recv(), if self.intake.between_transactions() => self.intake.schedule(due)?,
                 // 5. The stream, as long as the batch has room and nothing is to gather.
                 received = self.stream.receive(), if has_room && gathers_until.is_none() => {
                     let received = received?;
@@ -222,6 +233,9 @@ impl Session<'_> {
                 if let Ok(note) = self.notes.try_recv() {
                     self.intake.note(note)?;
                 }
+                if let Ok(due) = self.due.try_recv() {
+                    self.intake.schedule(due)?;
+                }
                 self.append_if_due();
             }
             taken += 1;
@@ -241,16 +255,35 @@ impl Session<'_> {
     /// Gives the writer its next work, if it is free. What waits for the log comes first: nothing
     /// more is read before it has gone on.
     fn work_if_due(&mut self) -> Result<()> {
-        if self.intake.waits()
-            && let Some(mut writer) = self.writer.take()
-        {
-            let rows = self.intake.lacks()?;
-            self.working = Some(Box::pin(async move {
-                let found = writer.last_events(&rows).await;
-                (writer, found.map(|records| Done::Found(rows, records)))
-            }));
+        if self.intake.waits() && self.writer.is_some() {
+            self.ask()?;
         }
         self.append_if_due();
+        Ok(())
+    }
+
+    /// Asks the log for what the messages that wait need.
+    fn ask(&mut self) -> Result<()> {
+        if self.intake.hands_over_first() {
+            let chunk = self.intake.take_batch();
+            self.append(chunk);
+            return Ok(());
+        }
+        let question = self.intake.question()?;
+        let Some(mut writer) = self.writer.take() else {
+            return Ok(());
+        };
+        self.working = Some(match question {
+            Question::Rows(rows) => Box::pin(async move {
+                let found = writer.last_events(&rows).await;
+                (writer, found.map(|records| Done::Found(rows, records)))
+            }),
+            Question::Objects(objects) => Box::pin(async move {
+                let found = writer.objects(&objects).await;
+                let found = found.map(|records| Done::FoundObjects(objects, records));
+                (writer, found)
+            }),
+        });
         Ok(())
     }
 
@@ -290,6 +323,11 @@ impl Session<'_> {
             }
             Done::Found(rows, records) => {
                 let ended = self.intake.supply(rows, records).await?;
+                self.capturer.metrics.transactions.inc_by(ended);
+                Ok(())
+            }
+            Done::FoundObjects(objects, records) => {
+                let ended = self.intake.supply_objects(objects, records).await?;
                 self.capturer.metrics.transactions.inc_by(ended);
                 Ok(())
             }

@@ -182,7 +182,7 @@ impl Survey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{PreviousFrom, ResourceRule, TableName, TablePattern};
+    use crate::event::{ResourceRule, TableName, TablePattern};
 
     fn table(schema: &str, name: &str) -> Table {
         Table {
@@ -229,15 +229,11 @@ mod tests {
     #[test]
     fn a_table_is_never_published_so_that_the_application_cannot_write_to_it() {
         let rule = ResourceRule {
-            table: TableName {
+            key: Some(vec!["id".into()]),
+            ..ResourceRule::of(TableName {
                 schema: "public".into(),
                 name: "posts".into(),
-            },
-            name: None,
-            key: Some(vec!["id".into()]),
-            exclude: Vec::new(),
-            redact: Vec::new(),
-            previous: PreviousFrom::Stream,
+            })
         };
         let capture = everything(vec![rule]);
         let keyless = || Table {
@@ -309,15 +305,11 @@ mod tests {
     #[test]
     fn two_tables_never_share_a_resource() {
         let rule = ResourceRule {
-            table: TableName {
+            name: Some("posts".into()),
+            ..ResourceRule::of(TableName {
                 schema: "sales".into(),
                 name: "posts".into(),
-            },
-            name: Some("posts".into()),
-            key: None,
-            exclude: Vec::new(),
-            redact: Vec::new(),
-            previous: PreviousFrom::Stream,
+            })
         };
         let tables = || vec![table("public", "posts"), table("sales", "posts")];
         assert!(

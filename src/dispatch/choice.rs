@@ -134,6 +134,7 @@ mod tests {
             old_row,
             unknown: Vec::new(),
             as_text: Vec::new(),
+            erased_at: None,
             origin: Origin {
                 schema: "public".into(),
                 table: "t".into(),

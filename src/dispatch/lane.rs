@@ -59,7 +59,7 @@ impl Lane {
             .items
             .iter()
             .rev()
-            .take_while(|item| item.event.is_some());
+            .take_while(|item| item.event.is_some() || !item.has_row);
         self.items.len() - held.count()
     }
 }
@@ -86,7 +86,7 @@ pub(super) struct Item {
     /// Attempts so far.
     pub(super) attempts: u32,
     /// `None` once it is parked: it is read again when its turn comes.
-    pub(super) event: Option<Event>,
+    pub(super) event: Option<Arc<Event>>,
     /// Whether it is wanted has to be asked when it is sent: nobody could tell before, or the settings
     /// may have changed since.
     pub(super) doubtful: bool,
@@ -99,7 +99,7 @@ pub(super) struct Item {
 impl Item {
     /// What it takes in memory, roughly.
     pub(super) fn bytes(&self) -> usize {
-        self.event.as_ref().map_or(0, Event::bytes)
+        self.event.as_ref().map_or(0, |event| event.bytes())
     }
 
     /// It waits as a row from here on.

@@ -14,35 +14,41 @@ use crate::event::{Event, Fields};
 /// one that not every database has the characters of, whatever the escapes of a json column make of it.
 const LONGEST_VALUE: usize = 200;
 
-/// The column of `order_by`.
+/// How `order_by` calls the tenant of an event, as expressions do.
+const TENANT: &str = "event.tenant";
+
+/// What `order_by` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderBy {
-    column: String,
-    /// The column as a member's key is written.
-    json: String,
+    name: String,
+    /// The column as a member's key is written; `None` for the tenant.
+    json: Option<String>,
 }
 
 impl OrderBy {
-    /// By this column.
+    /// By this column, or by the event's tenant.
     #[must_use]
-    pub fn new(column: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         Self {
-            column: column.to_owned(),
-            json: serde_json::Value::from(column).to_string(),
+            name: name.to_owned(),
+            json: (name != TENANT).then(|| serde_json::Value::from(name).to_string()),
         }
     }
 
-    /// The column.
+    /// The column; `None` for the tenant.
     #[must_use]
-    pub fn column(&self) -> &str {
-        &self.column
+    pub fn column(&self) -> Option<&str> {
+        self.json.as_ref().map(|_| self.name.as_str())
     }
 
     /// The lane of the column's value; `None` if the event does not know it or it is null. The key is
     /// the text of the value alone, so that tables that keep it as a number and as text meet.
     fn lane(&self, event: &Event) -> Option<LaneKey> {
+        let Some(json) = &self.json else {
+            return Some(self.named(event.tenant.as_deref()?));
+        };
         let fields = Fields::read(event.record.as_deref()?)?;
-        let value = fields.get(&self.json)?.value;
+        let value = fields.get(json)?.value;
         if value == "null" {
             return None;
         }
@@ -50,14 +56,17 @@ impl OrderBy {
             .starts_with('"')
             .then(|| serde_json::from_str(value).ok())
             .flatten();
-        let text = text.as_deref().unwrap_or(value);
-        let column = &self.column;
-        let is_plain = text.bytes().all(|byte| byte.is_ascii() && byte != 0);
-        Some(LaneKey::from(if is_plain && text.len() <= LONGEST_VALUE {
-            format!("{column}={text}")
+        Some(self.named(text.as_deref().unwrap_or(value)))
+    }
+
+    fn named(&self, value: &str) -> LaneKey {
+        let name = &self.name;
+        let is_plain = value.bytes().all(|byte| byte.is_ascii() && byte != 0);
+        LaneKey::from(if is_plain && value.len() <= LONGEST_VALUE {
+            format!("{name}={value}")
         } else {
-            format!("{column}#{}", STANDARD.encode(Sha256::digest(text)))
-        }))
+            format!("{name}#{}", STANDARD.encode(Sha256::digest(value)))
+        })
     }
 }
 
@@ -87,7 +96,7 @@ impl fmt::Display for Ordering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.order, &self.by) {
             (Order::Resource, None) => f.write_str("resource"),
-            (Order::Resource, Some(by)) => write!(f, "resource by {}", by.column),
+            (Order::Resource, Some(by)) => write!(f, "resource by {}", by.name),
             (Order::None, _) => f.write_str("none"),
             (Order::Strict, _) => f.write_str("strict"),
         }

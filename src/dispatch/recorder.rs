@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::event_log::Link;
 use crate::event_log::attempts::{AttemptRow, Days, append};
@@ -15,10 +15,10 @@ use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
 
 /// Records that may wait. Each is less than a kilobyte.
-const WAITING: usize = 10_000;
-/// Rows are written when there are this many …
+const WAITING: usize = 20_000;
+/// So many rows are worth a write at once …
 const ROWS: usize = 1_000;
-/// … or after this time.
+/// … fewer wait this long for others.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// How long one write may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,14 +85,14 @@ impl Recorder {
         if self.outlet.recv_many(rows, ROWS).await == 0 {
             return false;
         }
-        let due = Instant::now() + INTERVAL;
-        while rows.len() < ROWS {
-            let room = ROWS - rows.len();
-            tokio::select! {
-                biased;
-                got = self.outlet.recv_many(rows, room) => if got == 0 { return true },
-                () = sleep_until(due) => return true,
-            }
+        // Woken for each row it would cost more than the rows.
+        if rows.len() < ROWS && !self.outlet.is_closed() {
+            sleep(INTERVAL).await;
+        }
+        while rows.len() < WAITING
+            && let Ok(row) = self.outlet.try_recv()
+        {
+            rows.push(row);
         }
         true
     }

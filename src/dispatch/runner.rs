@@ -127,7 +127,7 @@ impl Runner {
             }
         };
         let labels = Labels::new(&self.metrics, &self.subscription.name);
-        let head = self.tail.head();
+        let (head, forgotten) = (self.tail.head(), self.tail.forgotten());
         let state = State {
             window,
             breaker: Breaker::default(),
@@ -145,6 +145,7 @@ impl Runner {
             desk,
             labels,
             head,
+            forgotten,
             shown_cursor: 0,
             show_due: Instant::now(),
             replaying: Replaying::of(&self.subscription),
@@ -261,6 +262,7 @@ struct State {
     desk: Arc<Desk>,
     labels: Labels,
     head: watch::Receiver<i64>,
+    forgotten: watch::Receiver<u64>,
     shown_cursor: i64,
     show_due: Instant,
     /// What it does otherwise where it is a replay.
@@ -304,6 +306,7 @@ impl State {
                 // 6. New events, a pause or a resume.
                 _ = self.head.changed(), if self.window.room() > 0 && self.reading.is_none() => {}
                 Ok(()) = self.runner.states.changed() => self.take_states(),
+                Ok(()) = self.forgotten.changed() => self.forget(),
                 // 7. A retry, a probe or a flush is due.
                 () = sleep_until(wake) => {}
             }

@@ -21,6 +21,7 @@ mod landing;
 mod requests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -84,7 +85,7 @@ pub(super) struct Job {
     pub(super) lane: LaneKey,
     pub(super) sequence_id: i64,
     /// `None`: read it from the log.
-    pub(super) event: Option<Event>,
+    pub(super) event: Option<Arc<Event>>,
     /// Ask once more whether it is wanted.
     pub(super) doubtful: bool,
     /// Number of this attempt, from 1.
@@ -246,7 +247,7 @@ impl Window {
             doubtful,
             alone: false,
             has_row: false,
-            event: Some(event),
+            event: Some(Arc::new(event)),
         };
         let lane = self.lanes.entry(key.clone()).or_default();
         if lane.items.is_empty() {
@@ -385,6 +386,14 @@ impl Window {
             self.mark(sequence_id);
         }
         self.advance();
+    }
+
+    /// Forgets the events themselves: each one is read again when its turn comes.
+    pub(super) fn forget_events(&mut self) {
+        for item in self.lanes.values_mut().flat_map(|lane| &mut lane.items) {
+            item.event = None;
+        }
+        self.held_bytes = 0;
     }
 
     /// Whether a flush has something to say, and how much.

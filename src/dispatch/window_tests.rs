@@ -28,6 +28,7 @@ pub(super) fn event(sequence_id: i64, resource_id: &str) -> Event {
         old_row: OldRow::Full,
         unknown: Vec::new(),
         as_text: Vec::new(),
+        erased_at: None,
         origin: Origin {
             schema: "".into(),
             table: "".into(),
@@ -357,6 +358,20 @@ async fn in_strict_order_only_the_first_one_is_parked() {
 }
 
 #[tokio::test]
+async fn what_is_forgotten_is_read_again_in_its_turn_and_gets_its_row() {
+    let mut bench = Bench::new(Order::Resource);
+    for sequence_id in 1..=3 {
+        bench.window.offer(event(sequence_id, "a"), &Choice::Wanted);
+    }
+    bench.window.forget_events();
+    let job = bench.take().unwrap();
+    assert!(job.event.is_none());
+    bench.retry("posts/a", 60);
+    let rows = r#"["1 waiting 1 60", "2 waiting 0 -", "3 waiting 0 -"]"#;
+    assert_eq!(bench.flush(), format!("cursor 3 done [] kept {rows}"));
+}
+
+#[tokio::test]
 async fn the_probe_after_a_failed_one_is_another_event() {
     let mut bench = Bench::new(Order::Resource);
     bench.window.offer(event(1, "a"), &Choice::Wanted);
@@ -429,6 +444,8 @@ enum Turn {
     Partly(usize),
     Pass,
     Relieve,
+    /// Values were erased from the log.
+    Forget,
     Restart,
 }
 
@@ -445,6 +462,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
         1 => (0..4usize).prop_map(Turn::Partly),
         2 => Just(Turn::Pass),
         1 => Just(Turn::Relieve),
+        1 => Just(Turn::Forget),
         1 => Just(Turn::Restart),
     ];
     prop::collection::vec(turn, 0..200)
@@ -519,6 +537,7 @@ proptest! {
                     flush(&mut bench, &mut cursor, &mut rows);
                 }
                 Turn::Relieve => bench.window.prepare_restart(),
+                Turn::Forget => bench.window.forget_events(),
                 Turn::Restart => {
                     let unfinished = rows.values().filter(|row| !row.dead || row.sequence_id > cursor).cloned().collect();
                     let clock = bench.clock;

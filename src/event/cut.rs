@@ -71,6 +71,7 @@ impl Cut {
             data: whole.data,
             tenant: whole.tenant,
             related: whole.related,
+            changed: whole.changed,
             old_row: whole.old_row,
             unknown: &self.unknown,
             as_text: &self.as_text,

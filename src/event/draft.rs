@@ -1,5 +1,7 @@
 //! A row change becomes the content of an event, in buffers that are used again for the next one.
 
+use super::deletion;
+use super::envelope::Quoted;
 use super::json::{Reading, write_value};
 use super::long_id;
 use super::shape::{Column, Shape, Treatment};
@@ -25,6 +27,8 @@ pub struct Draft<'a> {
     pub tenant: Option<&'a [u8]>,
     /// JSON object: ids of the rows that its foreign keys name.
     pub related: Option<&'a [u8]>,
+    /// Places of the columns whose old values stand in `previous`.
+    pub changed: &'a [usize],
     /// How much of the old row is known.
     pub old_row: OldRow,
     /// Places of the columns that `record` should hold and the stream did not carry.
@@ -48,6 +52,8 @@ impl<'a> Draft<'a> {
     #[must_use]
     pub fn live_record(&self) -> Option<&'a [u8]> {
         match self.action {
+            // It was deleted softly: only an update has previous values.
+            Action::Deleted if self.previous.is_some() => self.record,
             Action::Created
             | Action::Updated
             | Action::Snapshot
@@ -82,6 +88,7 @@ impl Draft<'static> {
             data: None,
             tenant: None,
             related: None,
+            changed: &[],
             old_row: OldRow::Absent,
             unknown: &[],
             as_text: &[],
@@ -104,8 +111,16 @@ pub struct Drafter {
     pub(super) record: Vec<u8>,
     pub(super) previous: Vec<u8>,
     resource_id: Vec<u8>,
+    pub(super) changed: Vec<usize>,
     pub(super) unknown: Vec<usize>,
     pub(super) as_text: Vec<usize>,
+    pub(super) quoted: Vec<Quoted>,
+    pub(super) tenant: Vec<u8>,
+    pub(super) has_tenant: bool,
+    pub(super) related: Vec<u8>,
+    /// An id that is being put together, and a part of it.
+    pub(super) id: Vec<u8>,
+    pub(super) part: Vec<u8>,
 }
 
 /// Room that a buffer keeps from one row to the next.
@@ -123,32 +138,47 @@ impl Drafter {
         row: &RowChange<'_>,
         last: Option<&Fields<'_>>,
     ) -> Result<Draft<'_>, MisfitRow> {
-        for buffer in [&mut self.record, &mut self.previous, &mut self.resource_id] {
-            buffer.clear();
-            buffer.shrink_to(KEPT_BYTES);
-        }
-        self.unknown.clear();
-        self.as_text.clear();
-        let row = as_carried(shape, row);
-        match (row, last) {
+        self.clear();
+        let told = match (as_carried(shape, row), last) {
             (RowChange::Insert(after), _) => {
                 let keyed = self.key(shape, &after, Before::Absent)?;
                 self.row(shape, &after, |_, field| field);
-                Ok(self.finish(Action::Created, keyed, false, OldRow::Absent))
+                Told::of(Action::Created, keyed, OldRow::Absent)
             }
-            (RowChange::Update { before, after }, Some(last)) if !row.carries_old_row() => {
+            (row @ RowChange::Update { before, after }, Some(last)) if !row.carries_old_row() => {
                 let keyed = self.key(shape, &after, before)?;
                 let old_row = self.recalled_update(shape, &after, last);
-                Ok(self.finish(Action::Updated, keyed, true, old_row))
+                let action = deletion::recalled(shape, last, &after);
+                Told::of(action, keyed, old_row).with_previous()
             }
             (RowChange::Delete(Before::Key(key)), Some(last)) => {
                 let keyed = self.key(shape, &key, Before::Absent)? && shape.key_in_identity();
                 let old_row = self.recalled_delete(shape, &key, last);
-                Ok(self.finish(Action::Deleted, keyed, false, old_row))
+                Told::of(Action::Deleted, keyed, old_row)
             }
-            (RowChange::Update { before, after }, _) => self.update(shape, before, &after),
-            (RowChange::Delete(before), _) => self.delete(shape, before),
+            (RowChange::Update { before, after }, _) => self.update(shape, before, &after)?,
+            (RowChange::Delete(before), _) => self.delete(shape, before)?,
+        };
+        self.envelope(shape);
+        Ok(self.finish(told))
+    }
+
+    fn clear(&mut self) {
+        for buffer in [
+            &mut self.record,
+            &mut self.previous,
+            &mut self.resource_id,
+            &mut self.tenant,
+            &mut self.related,
+        ] {
+            buffer.clear();
+            buffer.shrink_to(KEPT_BYTES);
         }
+        for places in [&mut self.changed, &mut self.unknown, &mut self.as_text] {
+            places.clear();
+        }
+        self.quoted.clear();
+        self.has_tenant = false;
     }
 
     /// Under which id the row's last event stands in the log, where that is worth a look: the stream
@@ -189,35 +219,35 @@ impl Drafter {
         shape: &Shape,
         before: Before<'_>,
         after: &Tuple<'_>,
-    ) -> Result<Draft<'_>, MisfitRow> {
+    ) -> Result<Told, MisfitRow> {
         let keyed = self.key(shape, after, before)?;
-        match before {
+        let old_row = match before {
             Before::Absent => {
                 self.row(shape, after, |_, field| field);
-                Ok(self.finish(Action::Updated, keyed, false, OldRow::Absent))
+                return Ok(Told::of(Action::Updated, keyed, OldRow::Absent));
             }
             Before::Key(before) => {
                 self.fits(shape, &before)?;
                 self.merged_row(shape, &before, after, |column| column.in_identity);
                 self.changed_fields(shape, &before, after, |column| column.in_identity);
-                Ok(self.finish(Action::Updated, keyed, true, OldRow::Key))
+                OldRow::Key
             }
             Before::Full(before) => {
                 self.fits(shape, &before)?;
                 self.merged_row(shape, &before, after, |_| true);
-                let complete = self.changed_fields(shape, &before, after, |_| true);
-                let old_row = if complete {
+                if self.changed_fields(shape, &before, after, |_| true) {
                     OldRow::Full
                 } else {
                     OldRow::Partial
-                };
-                Ok(self.finish(Action::Updated, keyed, true, old_row))
+                }
             }
-        }
+        };
+        let action = deletion::carried(shape, &before, after);
+        Ok(Told::of(action, keyed, old_row).with_previous())
     }
 
-    fn delete(&mut self, shape: &Shape, before: Before<'_>) -> Result<Draft<'_>, MisfitRow> {
-        match before {
+    fn delete(&mut self, shape: &Shape, before: Before<'_>) -> Result<Told, MisfitRow> {
+        let (keyed, old_row) = match before {
             Before::Full(row) => {
                 let keyed = self.key(shape, &row, Before::Absent)?;
                 self.row(shape, &row, Column::old);
@@ -226,20 +256,21 @@ impl Drafter {
                 } else {
                     OldRow::Partial
                 };
-                Ok(self.finish(Action::Deleted, keyed, false, old_row))
+                (keyed, old_row)
             }
             Before::Key(row) => {
                 // A key that the identity does not carry is not known, and never empty.
                 let keyed = self.key(shape, &row, Before::Absent)? && shape.key_in_identity();
                 self.key_row(shape, &row);
-                Ok(self.finish(Action::Deleted, keyed, false, OldRow::Key))
+                (keyed, OldRow::Key)
             }
             Before::Absent => {
                 self.record.extend_from_slice(b"{}");
                 self.unknown.extend(0..shape.columns.len());
-                Ok(self.finish(Action::Deleted, false, false, OldRow::Absent))
+                (false, OldRow::Absent)
             }
-        }
+        };
+        Ok(Told::of(Action::Deleted, keyed, old_row))
     }
 
     /// The whole row; what the stream left out is noted as unknown.
@@ -251,12 +282,7 @@ impl Drafter {
     ) {
         self.record.push(b'{');
         for (index, (column, field)) in shape.columns.iter().zip(row.fields()).enumerate() {
-            let (as_text, field) = (&mut self.as_text, read(column, field));
-            if !write_field(&mut self.record, as_text, (index, column), field)
-                && column.treatment != Treatment::Exclude
-            {
-                self.unknown.push(index);
-            }
+            self.member((index, column), read(column, field));
         }
         self.record.push(b'}');
     }
@@ -282,26 +308,31 @@ impl Drafter {
             } else {
                 new
             };
-            let as_text = &mut self.as_text;
-            if !write_field(&mut self.record, as_text, (index, column), field)
-                && column.treatment != Treatment::Exclude
-            {
-                self.unknown.push(index);
-            }
+            self.member((index, column), field);
         }
         self.record.push(b'}');
+    }
+
+    /// A member of the record; what has no value is noted as unknown.
+    fn member(&mut self, (index, column): (usize, &Column), field: Field<'_>) {
+        let start = self.record.len();
+        if write_field(&mut self.record, &mut self.as_text, (index, column), field) {
+            self.note((index, column), start);
+        } else if column.treatment != Treatment::Exclude {
+            self.unknown.push(index);
+        }
     }
 
     /// A row of which only the identity's columns were carried; the other fields are placeholders.
     fn key_row(&mut self, shape: &Shape, row: &Tuple<'_>) {
         self.record.push(b'{');
         for (index, (column, field)) in shape.columns.iter().zip(row.fields()).enumerate() {
-            let as_text = &mut self.as_text;
-            let written = column.in_identity
-                && write_field(&mut self.record, as_text, (index, column), field);
-            if !written && column.treatment != Treatment::Exclude {
-                self.unknown.push(index);
-            }
+            let carried = if column.in_identity {
+                field
+            } else {
+                Field::Unchanged
+            };
+            self.member((index, column), carried);
         }
         self.record.push(b'}');
     }
@@ -327,7 +358,9 @@ impl Drafter {
             let old = column.old(old);
             if carried(column) && new != Field::Unchanged && new != old {
                 let as_text = &mut self.as_text;
-                write_field(&mut self.previous, as_text, (index, column), old);
+                if write_field(&mut self.previous, as_text, (index, column), old) {
+                    self.changed.push(index);
+                }
                 complete &= old != Field::Unchanged;
             }
         }
@@ -381,24 +414,58 @@ impl Drafter {
         })
     }
 
-    fn finish(&self, action: Action, keyed: bool, previous: bool, old_row: OldRow) -> Draft<'_> {
+    fn finish(&self, told: Told) -> Draft<'_> {
         Draft {
-            action,
-            resource_id: keyed.then_some(self.resource_id.as_slice()),
+            action: told.action,
+            resource_id: told.keyed.then_some(self.resource_id.as_slice()),
             record: Some(&self.record),
-            previous: previous.then_some(self.previous.as_slice()),
+            previous: told.previous.then_some(self.previous.as_slice()),
             data: None,
-            tenant: None,
-            related: None,
-            old_row,
+            tenant: self.has_tenant.then_some(self.tenant.as_slice()),
+            related: (!self.related.is_empty()).then_some(self.related.as_slice()),
+            changed: &self.changed,
+            old_row: told.old_row,
             unknown: &self.unknown,
             as_text: &self.as_text,
         }
     }
 }
 
+/// What a row change says beside what stands in the buffers.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    action: Action,
+    /// Whether the key is known.
+    keyed: bool,
+    /// Whether old values are told, be they none.
+    previous: bool,
+    old_row: OldRow,
+}
+
+impl Told {
+    fn of(action: Action, keyed: bool, old_row: OldRow) -> Self {
+        Self {
+            action,
+            keyed,
+            previous: false,
+            old_row,
+        }
+    }
+
+    fn with_previous(self) -> Self {
+        Self {
+            previous: true,
+            ..self
+        }
+    }
+}
+
 /// A column of an old row, if that carries it.
-fn carried_field<'a>(before: &Before<'a>, place: usize, shape: &Shape) -> Option<Field<'a>> {
+pub(super) fn carried_field<'a>(
+    before: &Before<'a>,
+    place: usize,
+    shape: &Shape,
+) -> Option<Field<'a>> {
     let row = match before {
         Before::Full(row) => row,
         Before::Key(row) if shape.columns.get(place)?.in_identity => row,
@@ -429,7 +496,7 @@ fn carried<'a>(shape: &Shape, before: Before<'a>) -> Before<'a> {
 
 /// The parts of a composite key are joined by commas; a comma inside of a part is escaped, so that
 /// different keys never give one id.
-fn append_key_part(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn append_key_part(out: &mut Vec<u8>, text: &[u8]) {
     for byte in text {
         if let b',' | b'\\' = byte {
             out.push(b'\\');

@@ -2,18 +2,20 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+/// Up to so many members, looking at all of them is quicker than hashing.
+const FEW: usize = 16;
 
 /// The members of one JSON object. Of a key that stands twice the last value counts, in the first
 /// one's place, as JavaScript and most parsers have it.
 #[derive(Debug, Default)]
 pub struct Fields<'a> {
     members: Vec<Member<'a>>,
-    /// Unescaped key → index in `members`.
+    /// Unescaped key → index in `members`, once they are many.
     places: HashMap<Cow<'a, str>, usize>,
 }
 
@@ -63,27 +65,40 @@ impl<'a> Fields<'a> {
     /// The member with this name: its key without quotes and escapes.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Member<'a>> {
-        self.members.get(*self.places.get(name)?)
+        self.members.get(self.place(name)?)
     }
 
     /// The member with this key, given as its JSON text.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Member<'a>> {
-        self.members.get(*self.places.get(&unescaped(key))?)
+        self.members.get(self.place(&unescaped(key))?)
     }
 
     fn put(&mut self, member: Member<'a>) {
-        match self.places.entry(unescaped(member.key)) {
-            Entry::Occupied(place) => {
-                if let Some(known) = self.members.get_mut(*place.get()) {
-                    known.value = member.value;
-                }
-            }
-            Entry::Vacant(place) => {
-                place.insert(self.members.len());
-                self.members.push(member);
-            }
+        let name = unescaped(member.key);
+        let place = self.place(&name);
+        if let Some(known) = place.and_then(|place| self.members.get_mut(place)) {
+            known.value = member.value;
+            return;
         }
+        let end = self.members.len();
+        if end == FEW {
+            let known = self.members.iter().map(|member| unescaped(member.key));
+            self.places = known.zip(0..).collect();
+        }
+        if end >= FEW {
+            self.places.insert(name, end);
+        }
+        self.members.push(member);
+    }
+
+    /// Where the member with this name stands.
+    fn place(&self, name: &str) -> Option<usize> {
+        if self.members.len() > FEW {
+            return self.places.get(name).copied();
+        }
+        let mut names = self.members.iter().map(|member| unescaped(member.key));
+        names.position(|known| known == name)
     }
 }
 
@@ -162,6 +177,22 @@ mod tests {
     fn of_a_key_that_stands_twice_the_last_value_counts() {
         let fields = Fields::read(r#"{"a":1,"b":2,"\u0061":3,"\ud800":4,"\ud800":5}"#).unwrap();
         assert_eq!(shown(&fields), r#""a"=3 "b"=2 "\ud800"=5"#);
+    }
+
+    #[test]
+    fn many_members_are_found_as_few_are() {
+        for count in [FEW - 1, FEW, FEW + 1, 3 * FEW] {
+            let members: Vec<_> = (0..count).map(|n| format!("\"k{n}\":{n}")).collect();
+            let text = format!("{{{},\"k0\":\"again\"}}", members.join(","));
+            let fields = Fields::read(&text).unwrap();
+            assert_eq!(fields.iter().count(), count);
+            assert_eq!(fields.named("k0").unwrap().value, "\"again\"");
+            for n in 1..count {
+                let value = n.to_string();
+                assert_eq!(fields.named(&format!("k{n}")).unwrap().value, value);
+            }
+            assert!(fields.named("other").is_none());
+        }
     }
 
     #[test]

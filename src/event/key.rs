@@ -265,15 +265,11 @@ mod tests {
     #[test]
     fn a_rule_decides_where_its_columns_are_there() {
         let rule = ResourceRule {
-            table: crate::event::TableName {
+            key: Some(names("email")),
+            ..ResourceRule::of(crate::event::TableName {
                 schema: "public".into(),
                 name: "t".into(),
-            },
-            name: None,
-            key: Some(names("email")),
-            exclude: Vec::new(),
-            redact: Vec::new(),
-            previous: crate::event::PreviousFrom::Stream,
+            })
         };
         let known = known("id", 1, &[]);
         let rows = RowsOf {

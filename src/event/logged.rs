@@ -125,7 +125,8 @@ pub struct Event {
     pub action: Action,
     /// The source transaction's commit time, microseconds since 1970-01-01 UTC.
     pub created_at: i64,
-    /// JSON object: the row after the change; for a delete, the row that was deleted.
+    /// JSON object: the row after the change; for a delete, the row that was deleted, and for one
+    /// that was deleted softly, the row as it stands then.
     pub record: Option<ByteString>,
     /// JSON object: old values of the fields that changed. `None` where not known.
     pub previous: Option<ByteString>,
@@ -143,11 +144,32 @@ pub struct Event {
     pub unknown: Vec<String>,
     /// Columns of which a value stands as text, because it could not be read as its type.
     pub as_text: Vec<String>,
+    /// When values of it were erased, microseconds since 1970-01-01 UTC. What is gone is listed in
+    /// `unknown`.
+    pub erased_at: Option<i64>,
     /// Where it comes from.
     pub origin: Origin,
 }
 
 impl Event {
+    /// Whether a row was deleted by marking it: `record` is the row as it stands then, and
+    /// `previous` has what the mark changed. Nothing is left of other deleted rows.
+    #[must_use]
+    pub fn is_soft_delete(&self) -> bool {
+        self.action == Action::Deleted && self.previous.is_some()
+    }
+
+    /// The column that a field event is about.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        let of_the_row = self.event_type.strip_prefix(&*self.resource)?;
+        of_the_row
+            .strip_prefix('.')?
+            .strip_suffix(self.action.as_str())?
+            .strip_suffix('.')
+            .filter(|_| self.action == Action::Changed)
+    }
+
     /// What it takes in memory, roughly.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -29,9 +29,12 @@ impl Drafter {
                 let written = self.record.get(start..).unwrap_or_default();
                 if let Some(old) = old.filter(|old| !ends_with_value(written, column, old)) {
                     write_member(&mut self.previous, column, old);
+                    self.changed.push(index);
                 }
+                self.note((index, column), start);
             } else if let Some(old) = old {
                 write_member(&mut self.record, column, old);
+                self.note((index, column), start);
             } else {
                 self.unknown.push(index);
             }
@@ -54,16 +57,19 @@ impl Drafter {
     ) -> OldRow {
         self.record.push(b'{');
         for (index, (column, field)) in kept(shape, key) {
+            let start = self.record.len();
             let as_text = &mut self.as_text;
             let carried = column.in_identity
                 && write_field(&mut self.record, as_text, (index, column), field);
-            if carried {
-                continue;
-            }
             match last.get(column.key()) {
+                _ if carried => {}
                 Some(member) => write_member(&mut self.record, column, member.value),
-                None => self.unknown.push(index),
+                None => {
+                    self.unknown.push(index);
+                    continue;
+                }
             }
+            self.note((index, column), start);
         }
         self.record.push(b'}');
         if self.unknown.is_empty() {

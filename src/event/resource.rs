@@ -129,6 +129,33 @@ pub struct ResourceRule {
     pub redact: Vec<(String, Redaction)>,
     /// Where old values come from that the stream does not carry.
     pub previous: PreviousFrom,
+    /// A column that is null as long as the row counts.
+    pub deleted_at: Option<String>,
+    /// Columns whose changes are events of their own.
+    pub fields: Vec<String>,
+    /// The column that says whose a row is.
+    pub tenant: Option<String>,
+    /// Whether events tell the ids that foreign keys name.
+    pub related: bool,
+}
+
+impl ResourceRule {
+    /// The defaults.
+    #[must_use]
+    pub fn of(table: TableName) -> Self {
+        Self {
+            table,
+            name: None,
+            key: None,
+            exclude: Vec::new(),
+            redact: Vec::new(),
+            previous: PreviousFrom::Stream,
+            deleted_at: None,
+            fields: Vec::new(),
+            tenant: None,
+            related: true,
+        }
+    }
 }
 
 /// Where the old values of a resource come from.

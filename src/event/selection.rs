@@ -22,8 +22,9 @@ impl Selection {
     }
 
     /// The event with these columns only: in the record, in the previous values, and where columns
-    /// are listed by name. What it is about (its type, its resource id) stays, and so does what is
-    /// about no row: rowhook's own notes have no columns.
+    /// are listed by name. What it is about (its type, its resource id, its tenant) stays, and so does
+    /// what is about no row: rowhook's own notes have no columns. Ids of other rows go, as values of
+    /// columns that they are.
     #[must_use]
     pub fn cut(&self, event: &Event) -> Event {
         let mut event = event.clone();
@@ -35,6 +36,7 @@ impl Selection {
                 *row = Some(cut.into());
             }
         }
+        event.related = None;
         event.unknown.retain(|column| self.0.contains(column));
         event.as_text.retain(|column| self.0.contains(column));
         event
@@ -80,10 +82,11 @@ mod tests {
             context: Some(r#"{"a":1}"#.into()),
             data: None,
             tenant: None,
-            related: None,
+            related: Some(r#"{"yId":"1"}"#.into()),
             old_row: OldRow::Full,
             unknown: vec!["a".into(), "x".into()],
             as_text: vec!["x".into(), "ü".into()],
+            erased_at: None,
             origin: Origin {
                 schema: "public".into(),
                 table: "t".into(),
@@ -116,6 +119,7 @@ mod tests {
         );
         assert_eq!(cut.resource_id.as_deref(), Some("1"));
         assert_eq!(cut.context, whole.context);
+        assert_eq!(cut.related, None);
     }
 
     #[test]

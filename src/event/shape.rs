@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::kind::{Kind, TypeCatalog};
+use super::reference::Reference;
 use super::{Action, PreviousFrom, Redaction, ResourceRule, json};
 use crate::decode::{Field, Relation, Tuple};
 
@@ -20,12 +21,20 @@ pub struct Shape {
     pub recalls: bool,
     pub(super) columns: Vec<Column>,
     pub(super) key: Vec<usize>,
+    /// The column that is null as long as a row counts.
+    pub(super) deleted_at: Option<usize>,
+    /// The columns whose changes are events of their own, with the shapes of those.
+    pub(super) fields: Vec<(usize, Arc<Shape>)>,
+    /// The column that says whose a row is.
+    pub(super) tenant: Option<usize>,
+    /// What of other tables a row names.
+    pub(super) references: Vec<Reference>,
     /// Whether old rows may lack what is not in the identity.
-    sparse: bool,
-    types: [Arc<str>; 6],
+    pub(super) sparse: bool,
+    pub(super) types: [Arc<str>; 6],
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Column {
     pub(super) name: String,
     /// `"name":`
@@ -35,6 +44,8 @@ pub(super) struct Column {
     pub(super) in_identity: bool,
     /// An old null may stand for a default that the server lost.
     doubtful: bool,
+    /// Its value stands elsewhere in the event, too.
+    pub(super) is_quoted: bool,
 }
 
 impl Column {
@@ -79,12 +90,15 @@ impl Shape {
                 treatment: treatment(&column.name, rule),
                 in_identity: column.in_identity,
                 doubtful: false,
+                is_quoted: false,
                 name: column.name.clone(),
             })
             .collect();
         let key = places(&columns, key);
+        let place = |name: &String| columns.iter().position(|column| column.name == *name);
+        let deleted_at = rule.and_then(|rule| rule.deleted_at.as_ref());
         let event_type = |action: Action| Arc::from(format!("{resource}.{}", action.as_str()));
-        Self {
+        let shape = Self {
             types: [
                 Action::Created,
                 Action::Updated,
@@ -98,10 +112,29 @@ impl Shape {
             table: Arc::from(relation.name.as_str()),
             resource: Arc::from(resource),
             recalls: recalls(rule, &columns, &key),
+            deleted_at: deleted_at.and_then(place),
             columns,
             key,
+            fields: Vec::new(),
+            tenant: None,
+            references: Vec::new(),
             sparse: false,
+        };
+        match rule {
+            Some(rule) => shape
+                .owned_by(rule.tenant.as_deref())
+                .announcing(&rule.fields),
+            None => shape,
         }
+    }
+
+    /// Rows belong to whom this column names.
+    fn owned_by(mut self, column: Option<&str>) -> Self {
+        self.tenant = column.and_then(|name| self.shown(name));
+        if let Some(place) = self.tenant {
+            self.quote(place);
+        }
+        self
     }
 
     /// The shape of what rowhook itself has to tell, as `rowhook.wal_budget`.
@@ -116,7 +149,20 @@ impl Shape {
             recalls: false,
             columns: Vec::new(),
             key: Vec::new(),
+            deleted_at: None,
+            fields: Vec::new(),
+            tenant: None,
+            references: Vec::new(),
             sparse: false,
+        }
+    }
+
+    /// The shape of what the application has to tell, as `invoice.sent` of `invoices`.
+    #[must_use]
+    pub fn of_custom(event_type: &str, resource: &str) -> Self {
+        Self {
+            resource: Arc::from(resource),
+            ..Self::of_notes(event_type)
         }
     }
 

@@ -1,3 +1,5 @@
+mod rows;
+
 use super::*;
 use crate::decode::{Message, Relation, RelationColumn, decode};
 
@@ -77,17 +79,10 @@ fn shape(relation: &Relation, rule: Option<&ResourceRule>) -> Shape {
 }
 
 fn rule() -> ResourceRule {
-    ResourceRule {
-        table: TableName {
-            schema: "public".into(),
-            name: "posts".into(),
-        },
-        name: None,
-        key: None,
-        exclude: Vec::new(),
-        redact: Vec::new(),
-        previous: PreviousFrom::Stream,
-    }
+    ResourceRule::of(TableName {
+        schema: "public".into(),
+        name: "posts".into(),
+    })
 }
 
 #[test]
@@ -163,7 +158,6 @@ fn excluded_columns_leave_no_trace_and_redacted_ones_only_their_change() {
             ("email".into(), Redaction::Hash),
             ("ssn".into(), Redaction::Mask),
         ],
-        previous: PreviousFrom::Stream,
         ..rule()
     };
     let shape = shape(

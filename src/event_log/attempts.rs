@@ -5,6 +5,7 @@
 
 mod rows;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub struct AttemptRow {
     /// The answer's HTTP status.
     pub status: Option<u16>,
     /// What came of it, in a word.
-    pub outcome: String,
+    pub outcome: Cow<'static, str>,
     /// How long it took.
     pub duration: Duration,
     /// Why no answer came.
@@ -180,7 +181,7 @@ fn read(row: &tokio_postgres::Row) -> Result<AttemptRow, tokio_postgres::Error> 
         status: row
             .try_get::<_, Option<i32>>(5)?
             .and_then(|status| u16::try_from(status).ok()),
-        outcome: row.try_get(6)?,
+        outcome: Cow::Owned(row.try_get(6)?),
         duration: Duration::from_micros(micros.unsigned_abs()),
         error: row.try_get(8)?,
         answer: row.try_get(9)?,

@@ -63,6 +63,8 @@ pub struct Batch {
     open: bool,
     /// What its rows add to backfills.
     progress: Vec<Progress>,
+    /// Scheduled events among its rows, and their sequence ids.
+    scheduled: Vec<(Uuid, i64)>,
     /// Who wants to know when it is durable.
     waiting: Vec<oneshot::Sender<()>>,
 }
@@ -90,6 +92,8 @@ pub struct Chunk {
     pub(super) end: End,
     /// What is committed with it, beside its rows.
     pub progress: Vec<Progress>,
+    /// Scheduled events that it logs, and their sequence ids.
+    pub(super) scheduled: Vec<(Uuid, i64)>,
     marks: Vec<Mark>,
     /// Who wants to know when it is durable.
     pub waiting: Vec<oneshot::Sender<()>>,
@@ -107,6 +111,7 @@ impl Batch {
             end: None,
             open: false,
             progress: Vec::new(),
+            scheduled: Vec::new(),
             waiting: Vec::new(),
         }
     }
@@ -115,6 +120,11 @@ impl Batch {
     pub fn progress(&mut self, progress: Progress) {
         self.progress.push(progress);
         self.open = true;
+    }
+
+    /// Notes that the event with this sequence id is a scheduled one; committed with it.
+    pub fn scheduled(&mut self, event_id: Uuid, sequence_id: i64) {
+        self.scheduled.push((event_id, sequence_id));
     }
 
     /// Adds one event and gives it the next sequence id. `keep`: readers will want it from memory.
@@ -209,7 +219,7 @@ impl Batch {
     /// Whether it holds anything to commit.
     #[must_use]
     pub fn has_content(&self) -> bool {
-        self.count > 0 || !self.progress.is_empty()
+        self.count > 0 || !self.progress.is_empty() || !self.scheduled.is_empty()
     }
 
     /// Whether it ends where a transaction ends.
@@ -227,6 +237,7 @@ impl Batch {
         if self.open {
             // Only the end of its transaction commits it.
             next.progress = std::mem::take(&mut self.progress);
+            next.scheduled = std::mem::take(&mut self.scheduled);
         }
         let full = std::mem::replace(self, next);
         Chunk {
@@ -238,6 +249,7 @@ impl Batch {
                 _ => End::Open,
             },
             progress: full.progress,
+            scheduled: full.scheduled,
             marks: full.marks,
             waiting: full.waiting,
         }
@@ -254,6 +266,7 @@ impl Chunk {
             next_sequence_id: 0,
             end: End::Position(position),
             progress: Vec::new(),
+            scheduled: Vec::new(),
             marks: Vec::new(),
             waiting: Vec::new(),
         }
@@ -310,6 +323,7 @@ impl Chunk {
             old_row: mark.old_row,
             unknown: mark.unknown.clone(),
             as_text: mark.as_text.clone(),
+            erased_at: None,
             origin: Origin {
                 schema: Arc::clone(&mark.shape.schema),
                 table: Arc::clone(&mark.shape.table),

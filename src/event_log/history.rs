@@ -15,7 +15,7 @@ use crate::fault::Result;
 use crate::wal::{Connection, Lsn, publication::Fingerprint, server_error::sql_fault};
 
 /// Bytes of records that one answer brings, roughly.
-const ANSWER_BYTES: usize = 4 << 20;
+pub(super) const ANSWER_BYTES: usize = 4 << 20;
 
 /// From where on the log has every change of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

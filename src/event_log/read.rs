@@ -17,7 +17,7 @@ use crate::wal::server_error::sql_fault;
 
 const COLUMNS: &str = "sequence_id, event_id, event_type, resource, resource_id, action, created_at, record, \
      previous, context, old_row, unknown, as_text, table_schema, table_name, xid, commit_lsn, commit_index, \
-     data, tenant, related";
+     data, tenant, related, erased_at";
 
 /// Which events are asked for. Everything that is set has to hold.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +28,8 @@ pub struct Filter {
     pub before: Option<i64>,
     /// Exactly this type.
     pub event_type: Option<String>,
+    /// Of one of these types; empty, of any.
+    pub types: Vec<String>,
     /// Of this resource.
     pub resource: Option<String>,
     /// With this key.
@@ -36,6 +38,8 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Committed before this time.
     pub to: Option<Timestamp>,
+    /// With a delivery of one of these webhooks that waits for a retry; empty, whatever waits.
+    pub waiting_for: Vec<String>,
     /// The newest ones instead of the oldest; still in ascending order.
     pub newest: bool,
     /// How many at the most.
@@ -49,9 +53,64 @@ pub struct Filter {
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
+    if filter.types.len() > 1 {
+        return page_of_types(client, filter).await;
+    }
+    let (conditions, mut values) = conditions(filter);
+    values.push(&filter.limit);
+    let sql = format!(
+        "select {COLUMNS} from rowhook.events {conditions} order by sequence_id {} limit ${}",
+        direction(filter),
+        values.len()
+    );
+    let most = filter.bytes.unwrap_or(usize::MAX);
+    let mut events = read(client, &sql, &values, most).await?;
+    if filter.newest {
+        events.reverse();
+    }
+    Ok(events)
+}
+
+/// The same for several types: each one is looked for by itself, as no index has them in one order.
+async fn page_of_types(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
+    let each = Filter {
+        types: Vec::new(),
+        ..filter.clone()
+    };
+    let (conditions, mut values) = conditions(&each);
+    values.push(&filter.types);
+    values.push(&filter.limit);
+    let (types, limit, direction) = (values.len() - 1, values.len(), direction(filter));
+    let and = if conditions.is_empty() {
+        "where"
+    } else {
+        "and"
+    };
+    let sql = format!(
+        "select {COLUMNS} from rowhook.events where sequence_id = any (array( \
+           select found.sequence_id from unnest(${types}::text[]) wanted (event_type), \
+                lateral (select sequence_id from rowhook.events {conditions} \
+                         {and} events.event_type = wanted.event_type \
+                         order by sequence_id {direction} limit ${limit}) found \
+            order by 1 {direction} limit ${limit})) order by sequence_id {direction}"
+    );
+    let most = filter.bytes.unwrap_or(usize::MAX);
+    let mut events = read(client, &sql, &values, most).await?;
+    if filter.newest {
+        events.reverse();
+    }
+    Ok(events)
+}
+
+fn direction(filter: &Filter) -> &'static str {
+    if filter.newest { "desc" } else { "asc" }
+}
+
+/// What is asked for as SQL, with the values of its parameters.
+fn conditions(filter: &Filter) -> (String, Vec<&(dyn ToSql + Sync)>) {
     let mut conditions = Vec::new();
     let mut values: Vec<&(dyn ToSql + Sync)> = Vec::new();
-    let given: [(&str, Option<&(dyn ToSql + Sync)>); 7] = [
+    let given: [(&str, Option<&(dyn ToSql + Sync)>); 8] = [
         (
             "sequence_id >",
             filter.after.as_ref().map(|value| value as _),
@@ -64,6 +123,7 @@ pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
             "event_type =",
             filter.event_type.as_ref().map(|value| value as _),
         ),
+        ("event_type =", filter.types.first().map(|value| value as _)),
         (
             "resource =",
             filter.resource.as_ref().map(|value| value as _),
@@ -84,20 +144,19 @@ pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
             conditions.push(format!("{condition} ${}", values.len()));
         }
     }
-    values.push(&filter.limit);
-    let sql = format!(
-        "select {COLUMNS} from rowhook.events {} {} order by sequence_id {} limit ${}",
-        if conditions.is_empty() { "" } else { "where" },
-        conditions.join(" and "),
-        if filter.newest { "desc" } else { "asc" },
-        values.len()
-    );
-    let most = filter.bytes.unwrap_or(usize::MAX);
-    let mut events = read(client, &sql, &values, most).await?;
-    if filter.newest {
-        events.reverse();
+    if !filter.waiting_for.is_empty() {
+        values.push(&filter.waiting_for);
+        conditions.push(format!(
+            "sequence_id in (select d.sequence_id from rowhook.deliveries d \
+              where d.state = 'waiting' and d.subscription = any (${}))",
+            values.len()
+        ));
     }
-    Ok(events)
+    let sql = match conditions.as_slice() {
+        [] => String::new(),
+        conditions => format!("where {}", conditions.join(" and ")),
+    };
+    (sql, values)
 }
 
 /// The event with this id.
@@ -141,24 +200,22 @@ async fn read(
     // Rows come as they are taken; what is left of them when this ends is not kept.
     let mut rows = pin!(rows.await.map_err(fault)?);
     let (mut events, mut bytes) = (Vec::new(), 0_usize);
+    let mut words = Words::default();
     while bytes < most
         && let Some(row) = rows.try_next().await.map_err(fault)?
     {
-        let event = from_row(&row).map_err(fault)?;
+        let event = from_row(&row, &mut words).map_err(fault)?;
         bytes = bytes.saturating_add(event.bytes());
         events.push(event);
     }
     Ok(events)
 }
 
-fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
+fn from_row(row: &Row, words: &mut Words) -> Result<Event, tokio_postgres::Error> {
     let json = |index: usize| -> Result<Option<ByteString>, tokio_postgres::Error> {
         Ok(row
             .try_get::<_, Option<JsonText>>(index)?
             .map(|text| text.0))
-    };
-    let shared = |index: usize| -> Result<Arc<str>, tokio_postgres::Error> {
-        Ok(Arc::from(row.try_get::<_, &str>(index)?))
     };
     let names = |index: usize| -> Result<Vec<String>, tokio_postgres::Error> {
         let names: Option<Vec<String>> = row.try_get(index)?;
@@ -167,8 +224,8 @@ fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
     Ok(Event {
         sequence_id: row.try_get(0)?,
         event_id: row.try_get(1)?,
-        event_type: shared(2)?,
-        resource: shared(3)?,
+        event_type: words.share(0, row.try_get(2)?),
+        resource: words.share(1, row.try_get(3)?),
         resource_id: row.try_get::<_, Option<&str>>(4)?.map(ByteString::from),
         action: Action::parse(row.try_get(5)?),
         created_at: row.try_get::<_, Timestamp>(6)?.as_microsecond(),
@@ -181,14 +238,34 @@ fn from_row(row: &Row) -> Result<Event, tokio_postgres::Error> {
         old_row: OldRow::parse(row.try_get(10)?),
         unknown: names(11)?,
         as_text: names(12)?,
+        erased_at: row
+            .try_get::<_, Option<Timestamp>>(21)?
+            .map(Timestamp::as_microsecond),
         origin: Origin {
-            schema: shared(13)?,
-            table: shared(14)?,
+            schema: words.share(2, row.try_get(13)?),
+            table: words.share(3, row.try_get(14)?),
             xid: u32::try_from(row.try_get::<_, i64>(15)?).unwrap_or_default(),
             commit_lsn: from_pg(row.try_get::<_, PgLsn>(16)?),
             index: u64::try_from(row.try_get::<_, i64>(17)?).unwrap_or_default(),
         },
     })
+}
+
+/// Words that stand in row after row: kept once, as long as they are the same.
+#[derive(Default)]
+struct Words([Option<Arc<str>>; 4]);
+
+impl Words {
+    /// The word in this place of the row.
+    fn share(&mut self, place: usize, word: &str) -> Arc<str> {
+        let Some(last) = self.0.get_mut(place) else {
+            return Arc::from(word);
+        };
+        match last {
+            Some(last) if **last == *word => Arc::clone(last),
+            last => Arc::clone(last.insert(Arc::from(word))),
+        }
+    }
 }
 
 /// The bytes of a `json` value, as they were written.

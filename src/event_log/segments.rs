@@ -69,3 +69,20 @@ async fn those_who_read(connection: &Connection) -> Result<Vec<String>> {
     row.and_then(|row| row.try_get(0))
         .map_err(|error| sql_fault("cannot look at the readers of the log", error))
 }
+
+/// Names of the segments that hold these events.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn holding(connection: &Connection, sequence_ids: &[i64]) -> Result<Vec<String>> {
+    let fault = |error| sql_fault("cannot look for the segments of events", error);
+    let sql = "select table_name from rowhook.segments s \
+                where exists (select from unnest($1::bigint[]) id where id >= s.first_id and id < s.end_id)";
+    let rows = connection
+        .query(sql, &[&sequence_ids])
+        .await
+        .map_err(fault)?;
+    rows.iter()
+        .map(|row| row.try_get(0).map_err(fault))
+        .collect()
+}

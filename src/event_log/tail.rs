@@ -15,6 +15,8 @@ pub struct Tail {
     kept: Mutex<Kept>,
     /// Sequence id of the newest event.
     head: watch::Sender<i64>,
+    /// How often readers were told to forget what they hold.
+    forgotten: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -30,6 +32,7 @@ impl Tail {
         Self {
             kept: Mutex::default(),
             head: watch::Sender::new(head),
+            forgotten: watch::Sender::new(0),
         }
     }
 
@@ -79,6 +82,18 @@ impl Tail {
             .filter(|event| event.sequence_id > cursor);
         let events: Vec<Event> = newer.take(limit).cloned().collect();
         (!events.is_empty()).then_some(events)
+    }
+
+    /// Values were erased from the log: what stands here goes, and readers read again what they hold.
+    pub fn forget(&self) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+        self.forgotten.send_modify(|times| *times += 1);
+    }
+
+    /// Tells when to forget.
+    #[must_use]
+    pub fn forgotten(&self) -> watch::Receiver<u64> {
+        self.forgotten.subscribe()
     }
 
     /// Follows the newest sequence id.

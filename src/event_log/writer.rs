@@ -10,12 +10,13 @@ use futures_util::SinkExt;
 use jiff::Timestamp;
 use tokio_postgres::{CopyInSink, Statement};
 
-use super::backfills::{self, Progress};
+use super::backfills;
 use super::batch::{Chunk, End, TransactionEnd};
 use super::checkpoint::{Checkpoint, Durable, to_pg};
 use super::copy::{COPY_EVENTS, HEADER, TRAILER};
 use super::history::{self, LastEvent};
-use super::{LogSettings, segments};
+use super::objects::{self, Object};
+use super::{LogSettings, scheduled, segments};
 use crate::event::unix_micros;
 use crate::failpoint;
 use crate::fault::{Fault, Result};
@@ -160,8 +161,8 @@ impl Writer {
     async fn commit(&mut self, end: TransactionEnd, chunk: &Chunk) -> Result<Durable> {
         let fault = |error| sql_fault("cannot commit to the log", error);
         self.commit_lsn = end.commit_lsn;
-        if !chunk.progress.is_empty() {
-            self.note(&chunk.progress).await?;
+        if !chunk.progress.is_empty() || !chunk.scheduled.is_empty() {
+            self.note(chunk).await?;
         }
         let Some(mut sink) = self.copying.take() else {
             return self.skip_to(end.end_lsn).await;
@@ -190,17 +191,22 @@ impl Writer {
         Ok(Durable::committed(end.end_lsn))
     }
 
-    /// Notes what the chunk adds to backfills, in its transaction; begins one where it has no rows.
-    async fn note(&mut self, progress: &[Progress]) -> Result<()> {
-        let fault = |error| sql_fault("cannot note a backfill's progress", error);
+    /// Notes what the chunk adds to backfills, and which scheduled events it logs, in its transaction;
+    /// begins one where it has no rows.
+    async fn note(&mut self, chunk: &Chunk) -> Result<()> {
+        let fault = |error| sql_fault("cannot note what is logged", error);
         if !self.end_copy().await? {
             self.connection
                 .batch_execute("begin")
                 .await
                 .map_err(fault)?;
         }
-        for progress in progress {
+        for progress in &chunk.progress {
             backfills::advance(&self.connection, progress).await?;
+        }
+        if !chunk.scheduled.is_empty() {
+            scheduled::settle(&self.connection, &chunk.scheduled).await?;
+            failpoint::pass("log.scheduled")?;
         }
         self.begin_copy().await
     }
@@ -238,6 +244,22 @@ impl Writer {
         within(async {
             let was_open = self.end_copy().await?;
             let records = history::last_events(&self.connection, rows).await?;
+            if was_open {
+                self.begin_copy().await?;
+            }
+            Ok(records)
+        })
+        .await
+    }
+
+    /// The records of these objects, what was appended and not committed included: see [`objects`].
+    ///
+    /// # Errors
+    /// Transient if the database is gone. After an error the writer is done.
+    pub async fn objects(&mut self, wanted: &[Object]) -> Result<Vec<Option<ByteString>>> {
+        within(async {
+            let was_open = self.end_copy().await?;
+            let records = objects::newest(&self.connection, wanted).await?;
             if was_open {
                 self.begin_copy().await?;
             }

@@ -1,17 +1,20 @@
 //! The command line: what may be said, and who does it.
 
+mod emit;
 mod replay;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
 
+pub(super) use self::emit::{Emit, Emitting};
 pub use self::replay::Replay;
-pub(super) use self::replay::{ReplayCommand, Wanted};
+pub(super) use self::replay::{ReplayCommand, Wanted, time};
 use super::commands::{
-    backfill, check, config, deliveries, events, explain, forget, keys, replay as replaying, run,
-    setup, status, teardown, webhooks,
+    at, backfill, catalog, check, config, deliveries, emit as emitting, erase, events, explain,
+    forget, keys, listen, replay as replaying, run, setup, status, teardown, webhooks,
 };
 use super::settings;
 use crate::fault::{Fault, Result};
@@ -45,13 +48,15 @@ enum Command {
     Teardown(Teardown),
     /// Shows how far capture and webhooks have come.
     Status(Output),
-    /// Reads the event log.
+    /// Reads the event log; emits events of your own.
     #[command(subcommand)]
     Events(Events),
     /// Logs the rows that a table already has as `….snapshot` events, while the daemon runs.
     Backfill(Backfill),
     /// Sends stored events again to one webhook, while the daemon runs.
     Replay(Box<Replay>),
+    /// Sends live events to a developer's machine, signed like real ones.
+    Listen(Box<listen::Listen>),
     /// Lists, tests, pauses and resumes webhooks; makes and shows their keys.
     #[command(subcommand)]
     Webhooks(Webhooks),
@@ -65,6 +70,8 @@ enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// Writes what events there are in this database, as JSON Schema, AsyncAPI or TypeScript.
+    Catalog(catalog::Catalog),
     /// Explains the settings.
     #[command(subcommand)]
     Config(Config),
@@ -139,13 +146,19 @@ enum Events {
     },
     /// Follows the log.
     Tail(List),
+    #[command(flatten)]
+    Emitting(Emitting),
+    /// Shows a row as it was at a time, or behind an event.
+    At(at::At),
+    /// Erases the values of one row from the log; its events stay in their places.
+    Erase(erase::Erase),
 }
 
 /// Which events to list.
 #[derive(Debug, Clone, Args)]
 pub struct List {
-    /// Only this type, such as `orders.updated`.
-    #[arg(long = "type")]
+    /// Only types that this pattern covers, such as `orders.updated` or `orders.*`.
+    #[arg(long = "type", value_name = "PATTERN")]
     pub event_type: Option<String>,
     /// Only this resource.
     #[arg(long)]
@@ -159,6 +172,15 @@ pub struct List {
     /// Before this sequence id.
     #[arg(long)]
     pub before: Option<i64>,
+    /// Committed at this time (RFC 3339) or later, or so long ago at the most (90m, 2h, 3d).
+    #[arg(long, value_name = "TIME", value_parser = replay::time)]
+    pub from: Option<Timestamp>,
+    /// Committed before this time.
+    #[arg(long, value_name = "TIME", value_parser = replay::time)]
+    pub to: Option<Timestamp>,
+    /// Only events that a webhook still has to deal with: they lie after its cursor, or wait for a retry.
+    #[arg(long)]
+    pub undispatched: bool,
     /// How many at the most.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     pub limit: i64,
@@ -242,6 +264,9 @@ impl Cli {
                         return block_on(events::show(&settings, &event, output));
                     }
                     Events::Tail(list) => block_on(events::tail(&settings, &list)),
+                    Events::Emitting(command) => block_on(emitting::emitting(&settings, &command)),
+                    Events::At(row) => return block_on(at::at(&settings, &row)),
+                    Events::Erase(row) => return block_on(erase::erase(&settings, &row)),
                 }
             }
             Command::Backfill(options) => {
@@ -250,12 +275,14 @@ impl Cli {
             Command::Replay(options) => {
                 block_on(replaying::replay(&settings::load(&path)?, &options))
             }
+            Command::Listen(options) => block_on(listen::listen(&settings::load(&path)?, &options)),
             Command::Deliveries(command) => {
                 block_on(deliveries::deliveries(&settings::load(&path)?, &command))
             }
             Command::Explain { event, output } => {
                 return block_on(explain::explain(&settings::load(&path)?, &event, output));
             }
+            Command::Catalog(catalog) => return block_on(catalog.run(&path)),
             Command::Webhooks(command) => {
                 // Not read at once: a key is made before there are any.
                 let settings = || settings::load(&path);

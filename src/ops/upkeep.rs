@@ -1,6 +1,8 @@
 //! Recurring chores beside the data's way: measure the slot, take in new tables, drop what is old.
 
 mod attempts;
+mod erasures;
+mod scheduled;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::attempts::drop_old_attempts;
+pub use self::erasures::follow_erasures;
+pub use self::scheduled::forget_done_events;
 use super::metrics::{Metrics, age};
 use super::settings::Settings;
 use super::wal_budget::{Forecast, Growth, Level};

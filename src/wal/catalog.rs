@@ -131,3 +131,50 @@ pub async fn row_identity(connection: &Connection, relation: u32) -> Result<Opti
         .transpose()
         .map_err(|error| sql_fault(what, error))
 }
+
+/// The foreign keys of a relation by today's catalogs: their columns.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn foreign_keys(connection: &Connection, relation: u32) -> Result<Vec<Vec<String>>> {
+    let fault = |error| sql_fault("cannot read a table's foreign keys", error);
+    let sql = include_str!("../../sql/source_references.sql");
+    let rows = connection.query(sql, &[&relation]).await.map_err(fault)?;
+    rows.iter()
+        .map(|row| Ok(plain(row.try_get(0).map_err(fault)?)))
+        .collect()
+}
+
+/// A column, by today's catalogs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub type_oid: u32,
+    /// Whether null may stand in it.
+    pub nullable: bool,
+}
+
+/// The columns of a relation, in its order.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn columns(connection: &Connection, relation: u32) -> Result<Vec<Column>> {
+    let fault = |error| sql_fault("cannot read a table's columns", error);
+    let rows = connection
+        .query(include_str!("../../sql/source_columns.sql"), &[&relation])
+        .await
+        .map_err(fault)?;
+    let read = |row: &tokio_postgres::Row| -> Result<Column, tokio_postgres::Error> {
+        Ok(Column {
+            name: row.try_get::<_, Name>(0)?.text,
+            type_oid: row.try_get(1)?,
+            nullable: row.try_get(2)?,
+        })
+    };
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(fault)
+}

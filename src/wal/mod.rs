@@ -3,6 +3,7 @@
 pub mod catalog;
 mod command;
 mod connect;
+pub mod description;
 mod login;
 mod lsn;
 pub mod publication;

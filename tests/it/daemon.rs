@@ -270,6 +270,11 @@ impl Daemon {
         }
     }
 
+    /// Where the daemon's HTTP side is.
+    pub(crate) fn api(&self) -> String {
+        format!("http://127.0.0.1:{}", self.api_port)
+    }
+
     /// GET on the daemon's own HTTP side: status and body.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         http_get(self.api_port, path)

@@ -112,7 +112,7 @@ async fn a_handler_of_hasuras_events_gets_what_hasura_would_send() {
     }
     let requests = accepted(&receiver, 3).await;
     let noted = "
-        select event_id::text, to_char(created_at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US'), op, data
+        select event_id::text, to_char(created_at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US'), op, noted.data
           from (select *, row_number() over (order by sequence_id) as place from rowhook.events) e
           join hasura.noted using (place) order by place";
     let rows = served.client.query(noted, &[]).await.unwrap();

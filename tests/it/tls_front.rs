@@ -8,7 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair,
 };
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,18 +49,32 @@ impl Authority {
 
     /// A server for 127.0.0.1 that takes the clients of this authority, and no others.
     fn acceptor(&self) -> TlsAcceptor {
+        let (certificate, key) = self.server();
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        let clients = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+        let config = ServerConfig::builder()
+            .with_client_cert_verifier(clients.unwrap())
+            .with_single_cert(vec![certificate], key);
+        TlsAcceptor::from(Arc::new(config.unwrap()))
+    }
+
+    /// A server for 127.0.0.1 that takes anyone.
+    fn open_acceptor(&self) -> TlsAcceptor {
+        let (certificate, key) = self.server();
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key);
+        TlsAcceptor::from(Arc::new(config.unwrap()))
+    }
+
+    fn server(&self) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        let clients = WebPkiClientVerifier::builder(Arc::new(roots)).build();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder()
-            .with_client_cert_verifier(clients.unwrap())
-            .with_single_cert(vec![certificate.der().clone()], key);
-        TlsAcceptor::from(Arc::new(config.unwrap()))
+        (certificate.der().clone(), key)
     }
 }
 
@@ -73,9 +87,18 @@ pub(crate) struct TlsFront {
 impl TlsFront {
     /// Hands what comes on to the receiver, from clients of the authority.
     pub(crate) async fn before(receiver: &Receiver, authority: &Authority) -> Self {
+        Self::with(receiver, authority.acceptor()).await
+    }
+
+    /// The same for clients that show no certificate.
+    pub(crate) async fn for_anyone(receiver: &Receiver, authority: &Authority) -> Self {
+        Self::with(receiver, authority.open_acceptor()).await
+    }
+
+    async fn with(receiver: &Receiver, acceptor: TlsAcceptor) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (acceptor, behind) = (authority.acceptor(), receiver.address());
+        let behind = receiver.address();
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use serde_json::Value;
 
 use super::{Intake, Known, MOST_ASKED, Step, misfit, read};
 use crate::decode::{Change, Message};
@@ -43,14 +44,31 @@ impl Intake {
         rows: Vec<LastEvent>,
         records: Vec<Option<ByteString>>,
     ) -> Result<u64> {
-        self.ask = if records.len() < rows.len() {
-            records.len().max(1)
-        } else {
-            self.ask.saturating_mul(2).min(MOST_ASKED)
-        };
+        self.answered(rows.len(), records.len());
         for (row, record) in rows.into_iter().zip(records) {
             let resource = Arc::from(row.resource);
             self.recall.put(&resource, row.resource_id.into(), record);
+        }
+        self.go_on().await
+    }
+
+    /// Asks for fewer at once where an answer was cut short.
+    pub(super) fn answered(&mut self, asked: usize, told: usize) {
+        self.ask = if told < asked {
+            told.max(1)
+        } else {
+            self.ask.saturating_mul(2).min(MOST_ASKED)
+        };
+    }
+
+    /// Takes the scheduled events and the messages that waited, up to one that the log has to be asked for. Tells how many
+    /// transactions ended.
+    pub(super) async fn go_on(&mut self) -> Result<u64> {
+        if let Some(due) = self.due.take() {
+            self.schedule(due)?;
+            if self.due.is_some() {
+                return Ok(0);
+            }
         }
         let mut ended = 0;
         while let Some(bytes) = self.held.pop() {
@@ -86,6 +104,16 @@ impl Intake {
             table: shape.table.to_string(),
             history: *history,
         }))
+    }
+
+    /// The values of a row were erased from the log: what is remembered of it is not known any more.
+    pub(super) fn forget_erased(&mut self, erased: &Value) {
+        if let (Some(resource), Some(id)) =
+            (erased["resource"].as_str(), erased["resource_id"].as_str())
+            && self.recall.get(resource, id).is_some()
+        {
+            self.recall.put(&Arc::from(resource), id.into(), None);
+        }
     }
 
     pub(super) fn lacks_now(&mut self, change: &Change<'_>) -> Result<bool> {

@@ -115,6 +115,12 @@ impl Intake {
         let rule = self.capture.rule(&relation.schema, &relation.name);
         let key = key_of(relation, rule, &known, rows);
         let shape = Shape::new(relation, rule, &key, &self.types);
+        let shape = if rule.is_none_or(|rule| rule.related) {
+            let foreign = catalog::foreign_keys(&self.catalogs, relation.oid);
+            shape.referring(&in_time(CATALOGS, foreign).await?)
+        } else {
+            shape
+        };
         Ok(match (identity.partitioned, is_gone) {
             (true, _) => shape
                 .in_partitions(&identity.part_columns)

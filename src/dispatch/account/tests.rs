@@ -20,7 +20,7 @@ fn attempt(number: u32, outcome: &str, status: Option<u16>) -> AttemptRow {
         event_id: Uuid::nil(),
         attempt: number,
         status,
-        outcome: outcome.to_owned(),
+        outcome: outcome.to_owned().into(),
         duration: Duration::ZERO,
         error: None,
         answer: (outcome == "refused").then(|| "no".to_owned()),

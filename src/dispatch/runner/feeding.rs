@@ -73,6 +73,13 @@ impl State {
         }
     }
 
+    /// Values were erased from the log: what is held, or being read, may have them still.
+    pub(super) fn forget(&mut self) {
+        self.forgotten.mark_unchanged();
+        self.reading = None;
+        self.window.forget_events();
+    }
+
     pub(super) fn offer(&mut self, events: Vec<Event>) {
         for event in events {
             self.lag.read(event.sequence_id, event.created_at);

@@ -157,7 +157,12 @@ impl State {
             verdict,
             rand::random(),
         );
-        Fate::Decided(step, outcome.to_string())
+        // Nothing is said of what went well.
+        let said = match &step {
+            Step::Settle => String::new(),
+            _ => outcome.to_string(),
+        };
+        Fate::Decided(step, said)
     }
 
     /// Tells the breaker of an attempt; says whether it counts.

@@ -53,7 +53,7 @@ impl Desk {
             let Some(event) = &job.event else { continue };
             let share = self.share(job, event, &blocked);
             match share {
-                Share::Sent => sent.push((event, self.delivery(job, event))),
+                Share::Sent => sent.push((&**event, self.delivery(job, event))),
                 Share::Unclear(_) => {
                     blocked.insert(job.lane.clone());
                 }

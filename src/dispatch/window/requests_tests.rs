@@ -31,6 +31,7 @@ fn event(sequence_id: i64, resource_id: &str) -> Event {
         old_row: OldRow::Full,
         unknown: Vec::new(),
         as_text: Vec::new(),
+        erased_at: None,
         origin: Origin {
             schema: "".into(),
             table: "".into(),

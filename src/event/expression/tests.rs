@@ -25,6 +25,7 @@ fn event(action: Action, record: &str, previous: Option<&str>) -> Event {
         },
         unknown: Vec::new(),
         as_text: Vec::new(),
+        erased_at: None,
         origin: Origin {
             schema: "public".into(),
             table: "orders".into(),

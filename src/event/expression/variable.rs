@@ -52,6 +52,7 @@ impl Variable {
                 "created_at",
                 "schema",
                 "table",
+                "tenant",
             ]),
         }
     }

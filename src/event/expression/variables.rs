@@ -128,6 +128,7 @@ fn new(event: &Event) -> Side<'_> {
 fn old(event: &Event) -> Side<'_> {
     match event.action {
         Action::Updated | Action::Restored | Action::Changed => old_of_update(event),
+        Action::Deleted if event.is_soft_delete() => old_of_update(event),
         Action::Deleted => row(event.record.as_deref()),
         Action::Created | Action::Snapshot | Action::Truncated | Action::Custom | Action::Noted => {
             Side::Null
@@ -219,6 +220,10 @@ fn about<'v>(event: &'v Event, columns: &Columns) -> Boxed<'v> {
     put("resource", &|| text(&event.resource));
     put("resource_id", &|| match &event.resource_id {
         Some(id) => text(id),
+        None => Some(Box::new(CelNull)),
+    });
+    put("tenant", &|| match &event.tenant {
+        Some(tenant) => text(tenant),
         None => Some(Box::new(CelNull)),
     });
     put("action", &|| text(event.action.as_str()));

@@ -84,7 +84,7 @@ mod tests {
             event_id: Uuid::nil(),
             attempt: 2,
             status: Some(500),
-            outcome: "refused".to_owned(),
+            outcome: "refused".into(),
             duration: Duration::from_millis(3),
             error: None,
             answer: answer.map(str::to_owned),

@@ -71,7 +71,8 @@ pub(crate) enum ReplayCommand {
     },
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+/// A time, or how long ago.
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }

@@ -5,6 +5,7 @@ mod context;
 mod endpoints;
 mod lanes;
 mod log;
+mod resources;
 mod source;
 
 use std::process::ExitCode;

@@ -9,7 +9,9 @@ mod listing;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+pub(crate) use self::asking::ask;
 use self::asking::{confirmed, request};
+pub(crate) use self::listing::as_json;
 pub(super) use self::listing::until;
 use super::webhooks;
 use crate::event_log::deliveries::look_up;
@@ -135,7 +137,11 @@ pub async fn deliveries(settings: &Settings, command: &Deliveries) -> Result<()>
 }
 
 /// What is meant; everything only if it is said so.
-async fn chosen(settings: &Settings, log: &Connection, options: &Retry) -> Result<Chosen> {
+pub(crate) async fn chosen(
+    settings: &Settings,
+    log: &Connection,
+    options: &Retry,
+) -> Result<Chosen> {
     let mut chosen = by_filter(settings, log, &options.which).await?;
     let (mut sequence_ids, mut event_ids) = (Vec::new(), Vec::new());
     for event in &options.events {

@@ -3,34 +3,35 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bytestring::ByteString;
 use comfy_table::Table;
-use serde::Serialize;
-use serde_json::{Value, value::RawValue};
-use uuid::Uuid;
 
-use super::print;
+use super::{print, story};
 use crate::event::{Action, Event, Fields, Member, OldRow, rfc3339};
-use crate::event_log::read::{self, Filter};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::{List, Output};
+use crate::ops::reading::{self, Question, Types, compact};
 use crate::ops::settings::Settings;
 use crate::wal::Connection;
 
 /// How often `tail` looks for new events.
 const FOLLOW: Duration = Duration::from_millis(250);
 
-fn filter(list: &List) -> Filter {
-    Filter {
+fn question(settings: &Settings, list: &List) -> Result<Question> {
+    let types = Types::read(list.event_type.iter().cloned().collect());
+    let webhooks = settings.webhooks.iter();
+    let names = || webhooks.map(|webhook| webhook.name.clone()).collect();
+    Ok(Question {
         after: list.after,
         before: list.before,
-        event_type: list.event_type.clone(),
+        types: types.map_err(Fault::settings)?,
         resource: list.resource.clone(),
         resource_id: list.id.clone(),
-        newest: list.after.is_none(),
+        from: list.from,
+        to: list.to,
+        owed_to: list.undispatched.then(names),
         limit: list.limit,
-        ..Filter::default()
-    }
+        ..Question::default()
+    })
 }
 
 /// Lists events in ascending order: the newest ones, or those after a sequence id.
@@ -39,7 +40,7 @@ fn filter(list: &List) -> Filter {
 /// If the log cannot be asked.
 pub async fn list(settings: &Settings, list: &List) -> Result<()> {
     let log = Connection::open(&settings.log.target, "rowhook events").await?;
-    let events = read::page(&log, &filter(list)).await?;
+    let events = question(settings, list)?.ask(&log).await?.events;
     if list.output.json {
         return events
             .iter()
@@ -47,6 +48,9 @@ pub async fn list(settings: &Settings, list: &List) -> Result<()> {
     }
     if events.is_empty() {
         return print::line("no events");
+    }
+    if list.id.is_some() {
+        return story::tell(&events);
     }
     let rows = events.iter().map(|event| {
         vec![
@@ -70,10 +74,10 @@ pub async fn list(settings: &Settings, list: &List) -> Result<()> {
 /// If the log cannot be asked.
 pub async fn tail(settings: &Settings, list: &List) -> Result<()> {
     let log = Connection::open(&settings.log.target, "rowhook events").await?;
-    let mut filter = filter(list);
+    let mut question = question(settings, list)?;
     loop {
-        for event in read::page(&log, &filter).await? {
-            filter.after = Some(event.sequence_id);
+        let page = question.ask(&log).await?;
+        for event in page.events {
             let line = if list.output.json {
                 compact(&event)?
             } else {
@@ -83,8 +87,7 @@ pub async fn tail(settings: &Settings, list: &List) -> Result<()> {
                 return Ok(());
             }
         }
-        filter.newest = false;
-        filter.after = filter.after.or(Some(0));
+        question.after = Some(page.next);
         tokio::time::sleep(FOLLOW).await;
     }
 }
@@ -104,7 +107,7 @@ fn one_line(event: &Event) -> String {
 fn summary(event: &Event) -> String {
     const WIDTH: usize = 120;
     let text = match (event.action, &event.previous) {
-        (action, Some(previous)) if action.is_update() => {
+        (action, Some(previous)) if action.is_update() || event.is_soft_delete() => {
             let changes = fields(Some(previous));
             let new = fields(event.record.as_deref());
             let change = |old: &Member<'_>| {
@@ -137,9 +140,10 @@ pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<Ex
         return Ok(ExitCode::FAILURE);
     };
     if output.json {
-        print::line(serde_json::to_string_pretty(&View::from(&event)).map_err(unprintable)?)?;
+        print::line(reading::pretty(&event)?)?;
     } else {
         describe_head(&event)?;
+        story::describe_beside(&event)?;
         side_by_side(&event)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -150,15 +154,7 @@ pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<Ex
 /// # Errors
 /// If the log cannot be asked.
 pub(super) async fn find(log: &Connection, which: &str) -> Result<Option<Event>> {
-    let found = match (which.parse::<i64>(), which.parse::<Uuid>()) {
-        (Ok(sequence_id), _) => read::by_sequence_id(log, sequence_id).await?,
-        (_, Ok(event_id)) => read::by_event_id(log, event_id).await?,
-        _ => {
-            return Err(Fault::settings(format!(
-                "{which:?} is neither an event id nor a sequence id"
-            )));
-        }
-    };
+    let found = reading::one(log, which.parse()?).await?;
     if found.is_none() {
         eprintln!(
             "rowhook: the log holds no event {which}; `rowhook events list` shows what it holds"
@@ -194,20 +190,6 @@ pub(super) fn describe_head(event: &Event) -> Result<()> {
     print::line("")
 }
 
-/// The same for programs.
-pub(super) fn gist(event: &Event) -> Result<Value> {
-    let event = Event {
-        record: None,
-        previous: None,
-        ..event.clone()
-    };
-    let mut gist = serde_json::to_value(View::from(&event)).map_err(unprintable)?;
-    if let Some(members) = gist.as_object_mut() {
-        members.retain(|name, _| !matches!(name.as_str(), "record" | "previousValues"));
-    }
-    Ok(gist)
-}
-
 /// Old and new in two columns; a `*` marks what changed.
 fn side_by_side(event: &Event) -> Result<()> {
     let record = fields(event.record.as_deref());
@@ -227,95 +209,22 @@ fn side_by_side(event: &Event) -> Result<()> {
                 | Action::Noted,
                 _,
             ) => ("+", "", *value),
-            (Action::Deleted, _) => ("-", *value, ""),
+            (Action::Deleted, _) if !event.is_soft_delete() => ("-", *value, ""),
             (_, Some(old)) => ("*", old, *value),
             (_, None) if event.old_row == OldRow::Full => ("", *value, *value),
             (_, None) => ("", "(not known)", *value),
         };
         table.add_row([mark, key.trim_matches('"'), old, new]);
     }
+    for column in &event.unknown {
+        table.add_row(["?", column, "(not known)", "(not known)"]);
+    }
+    if table.row_count() == 0 {
+        return Ok(());
+    }
     let lines: Vec<String> = table
         .lines()
         .map(|line| line.trim_end().to_owned())
         .collect();
     print::line(lines.join("\n"))
-}
-
-/// An event for programs: the names of the webhook payload. Values are passed on as they stand in
-/// the log; a number keeps all of its digits.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct View<'a> {
-    sequence_id: i64,
-    id: String,
-    r#type: &'a str,
-    resource: &'a str,
-    resource_id: Option<&'a str>,
-    action: &'static str,
-    created_at: String,
-    record: Option<&'a RawValue>,
-    previous_values: Option<&'a RawValue>,
-    context: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    related_ids: Option<&'a RawValue>,
-    old_row: &'static str,
-    unknown: &'a [String],
-    as_text: &'a [String],
-    source: ViewSource<'a>,
-}
-
-#[derive(Serialize)]
-struct ViewSource<'a> {
-    schema: &'a str,
-    table: &'a str,
-    xid: u32,
-    lsn: String,
-    index: u64,
-}
-
-impl<'a> From<&'a Event> for View<'a> {
-    fn from(event: &'a Event) -> Self {
-        let raw = |text: &'a Option<ByteString>| {
-            text.as_deref()
-                .and_then(|text| serde_json::from_str(text).ok())
-        };
-        Self {
-            sequence_id: event.sequence_id,
-            id: event.event_id.to_string(),
-            r#type: &event.event_type,
-            resource: &event.resource,
-            resource_id: event.resource_id.as_deref(),
-            action: event.action.as_str(),
-            created_at: rfc3339(event.created_at),
-            record: raw(&event.record),
-            previous_values: raw(&event.previous),
-            context: raw(&event.context),
-            data: raw(&event.data),
-            tenant: event.tenant.as_deref(),
-            related_ids: raw(&event.related),
-            old_row: event.old_row.as_str(),
-            unknown: &event.unknown,
-            as_text: &event.as_text,
-            source: ViewSource {
-                schema: &event.origin.schema,
-                table: &event.origin.table,
-                xid: event.origin.xid,
-                lsn: event.origin.commit_lsn.to_string(),
-                index: event.origin.index,
-            },
-        }
-    }
-}
-
-/// One line of JSON.
-fn compact(event: &Event) -> Result<String> {
-    serde_json::to_string(&View::from(event)).map_err(unprintable)
-}
-
-fn unprintable(error: serde_json::Error) -> Fault {
-    Fault::permanent("an event of the log cannot be printed").because(error)
 }

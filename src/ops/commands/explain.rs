@@ -12,6 +12,7 @@ use crate::event_log::facts::{self, DeliveryFacts, SubscriptionFacts};
 use crate::fault::Result;
 use crate::ops::cli::Output;
 use crate::ops::metrics::age;
+use crate::ops::reading;
 use crate::ops::settings::Settings;
 use crate::wal::Connection;
 
@@ -146,7 +147,7 @@ fn as_json(event: &Event, accounts: &[(&str, Account)], attempts: &[AttemptRow])
         .collect();
     let attempts: Vec<Value> = attempts.iter().map(attempt_as_json).collect();
     Ok(json!({
-        "event": events::gist(event)?, "webhooks": webhooks, "attempts": attempts,
+        "event": reading::gist(event)?, "webhooks": webhooks, "attempts": attempts,
     }))
 }
 

@@ -58,7 +58,11 @@ pub async fn replay(settings: &Settings, options: &cli::Replay) -> Result<()> {
 }
 
 /// What the options mean: the webhook must be there, and the range is one of the log as it is now.
-async fn asked_for(settings: &Settings, log: &Connection, wanted: &Wanted) -> Result<Request> {
+pub(crate) async fn asked_for(
+    settings: &Settings,
+    log: &Connection,
+    wanted: &Wanted,
+) -> Result<Request> {
     let webhook = wanted.webhook.as_deref().unwrap_or_default();
     webhooks::named(settings, webhook)?;
     let is_bounded = [wanted.from, wanted.to].iter().any(Option::is_some)
@@ -151,7 +155,7 @@ async fn list(log: &Connection, as_json_text: bool) -> Result<()> {
     )
 }
 
-pub(super) fn as_json(row: &ReplayRow) -> Value {
+pub(crate) fn as_json(row: &ReplayRow) -> Value {
     let request = &row.request;
     json!({
         "id": row.id,

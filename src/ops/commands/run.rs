@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::daemon;
 use crate::fault::{Fault, Result};
-use crate::ops::settings::{self, Settings};
+use crate::ops::settings::{self, Api, Settings};
 use crate::ops::{logging, systemd};
 use crate::webhook::Sender;
 
@@ -101,7 +101,17 @@ fn end(stop: &CancellationToken) {
     stop.cancel();
 }
 
-/// Takes the webhooks over from the file. Settings that are wrong change nothing; settings that
+/// The listener stays where it is; who may use it is taken over. One that lost its last token keeps
+/// what it has: it would be open else.
+fn with_tokens_of(running: Option<&Api>, new: Option<Api>) -> Option<Api> {
+    let mut api = running?.clone();
+    if let Some(new) = new.filter(|new| !new.tokens.is_empty()) {
+        api.tokens = new.tokens;
+    }
+    Some(api)
+}
+
+/// Takes the webhooks and the API's tokens over from the file. Settings that are wrong change nothing; settings that
 /// need a restart are named.
 fn reload(path: &Path, current: &watch::Sender<Arc<Settings>>) {
     systemd::reloading();
@@ -114,6 +124,7 @@ fn reload(path: &Path, current: &watch::Sender<Arc<Settings>>) {
             }
             current.send_replace(Arc::new(Settings {
                 webhooks: new.webhooks,
+                api: with_tokens_of(old.api.as_ref(), new.api),
                 ..(*old).clone()
             }));
         }

@@ -93,13 +93,13 @@ pub async fn setup(settings: &Settings, options: Setup) -> Result<()> {
 async fn functions(connection: &Connection) -> Result<()> {
     let sql = format!("begin; {CREATE_SCHEMA}; {SOURCE_FUNCTIONS}; commit");
     match connection.batch_execute(&sql).await {
-        Ok(()) => print::line("function rowhook.set_context: ready"),
+        Ok(()) => print::line("functions rowhook.set_context and rowhook.emit: ready"),
         Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
             // The failed transaction is still open.
             let _ = connection.batch_execute("rollback").await;
             print::line(
-                "function rowhook.set_context: not made, as this role may not; `rowhook setup --print-sql` \
-                 prints it for somebody who may",
+                "functions rowhook.set_context and rowhook.emit: not made, as this role may not; \
+                 `rowhook setup --print-sql` prints them for somebody who may",
             )
         }
         Err(error) => Err(sql_fault(

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use super::deliveries::until;
 use super::{backfill, print, replay};
+use crate::event_log::backfills::Backfill;
+use crate::event_log::replays::ReplayRow;
 use crate::event_log::{Checkpoint, backfills, migrate, replays};
 use crate::fault::{Fault, Result};
 use crate::ops::cli::Output;
@@ -29,30 +31,112 @@ pub(super) const NOT_IN_SETTINGS: &str = "not in the settings";
 pub async fn status(settings: &Settings, output: Output) -> Result<()> {
     let source = Connection::open(&settings.source.target, "rowhook status").await?;
     let log = Connection::open(&settings.log.target, "rowhook status").await?;
-    if migrate::version(&log).await?.is_none() {
+    let status = Status::ask(settings, &source, &log).await?;
+    if output.json {
+        return print::json(&status.as_json());
+    }
+    status.show()
+}
+
+/// How far everything has come.
+pub(crate) struct Status {
+    capture: Value,
+    webhooks: Vec<Value>,
+    /// Those that are open.
+    backfills: Vec<Backfill>,
+    /// Those that have work.
+    replays: Vec<ReplayRow>,
+}
+
+impl Status {
+    /// Asks source and log.
+    ///
+    /// # Errors
+    /// If one of them cannot be asked, or setup was never run.
+    pub(crate) async fn ask(
+        settings: &Settings,
+        source: &Connection,
+        log: &Connection,
+    ) -> Result<Self> {
+        let capture = capture(settings, source, log).await?;
+        let mut backfills = backfills::list(log).await?;
+        backfills.retain(|it| it.state.is_open());
+        let mut replays = replays::kept(log).await?;
+        replays.retain(ReplayRow::has_work);
+        Ok(Self {
+            capture,
+            webhooks: webhooks(log, settings).await?,
+            backfills,
+            replays,
+        })
+    }
+
+    /// For programs.
+    pub(crate) fn as_json(&self) -> Value {
+        let backfills: Vec<Value> = self.backfills.iter().map(backfill::as_json).collect();
+        let replays: Vec<Value> = self.replays.iter().map(replay::as_json).collect();
+        json!({
+            "capture": self.capture, "webhooks": self.webhooks, "backfills": backfills, "replays": replays,
+        })
+    }
+
+    fn show(&self) -> Result<()> {
+        show(&self.capture, &self.webhooks)?;
+        for backfill in &self.backfills {
+            print::line(format!(
+                "\nbackfill of {}: {} ({} events{})",
+                backfill.label(),
+                backfill
+                    .reason
+                    .as_deref()
+                    .unwrap_or(backfill.state.as_str()),
+                backfill.rows_logged,
+                backfill
+                    .rows_expected
+                    .map_or_else(String::new, |rows| format!(" of about {rows}"))
+            ))?;
+        }
+        for replay in &self.replays {
+            print::line(format!(
+                "\nreplay {} to {}: {} (event {} of {} to {}, {} delivered)",
+                replay.id,
+                replay.request.webhook,
+                replay.reason.as_deref().unwrap_or(replay.state.as_str()),
+                replay.cursor,
+                replay.request.after + 1,
+                replay.request.up_to,
+                replay.delivered
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+async fn capture(settings: &Settings, source: &Connection, log: &Connection) -> Result<Value> {
+    if migrate::version(log).await?.is_none() {
         return Err(
             Fault::permanent("rowhook was never set up for this database")
                 .next_step("run `rowhook setup`"),
         );
     }
-    let state = slot::Slot::look_up(&source, &settings.source.slot).await?;
-    let retained = slot::retained(&source, &settings.source.slot).await?;
+    let state = slot::Slot::look_up(source, &settings.source.slot).await?;
+    let retained = slot::retained(source, &settings.source.slot).await?;
     let growth = match retained {
         Some(retained) if retained.held_bytes >= settings.source.wal_budget / 2 => {
-            growth(&source, settings, retained).await?
+            growth(source, settings, retained).await?
         }
         _ => None,
     };
     let holding = match retained {
         Some(retained) if retained.held_bytes > retained.lag_bytes + QUIET => {
-            slot::oldest_transaction(&source).await?
+            slot::oldest_transaction(source).await?
         }
         _ => None,
     };
-    let checkpoint = Checkpoint::read(&log).await?;
-    let newest = newest_change_seconds(&log).await?;
+    let checkpoint = Checkpoint::read(log).await?;
+    let newest = newest_change_seconds(log).await?;
     let lag_bytes = retained.map(|retained| retained.lag_bytes);
-    let capture = json!({
+    Ok(json!({
         "slot": settings.source.slot,
         "slot_state": slot_state(state.as_ref()),
         "wal_held_bytes": retained.map(|retained| retained.held_bytes),
@@ -70,47 +154,7 @@ pub async fn status(settings: &Settings, output: Output) -> Result<()> {
         "logged_up_to": checkpoint.as_ref().map(|checkpoint| checkpoint.acknowledged_lsn.to_string()),
         "newest_sequence_id": checkpoint.as_ref().map(|checkpoint| checkpoint.next_sequence_id - 1),
         "epoch": checkpoint.as_ref().map(|checkpoint| checkpoint.epoch),
-    });
-    let webhooks = webhooks(&log, settings).await?;
-    let backfills = backfills::list(&log).await?;
-    let open: Vec<_> = backfills.iter().filter(|it| it.state.is_open()).collect();
-    let mut replays = replays::kept(&log).await?;
-    replays.retain(replays::ReplayRow::has_work);
-    if output.json {
-        let backfills: Vec<Value> = open.iter().map(|it| backfill::as_json(it)).collect();
-        let replays: Vec<Value> = replays.iter().map(replay::as_json).collect();
-        return print::json(&json!({
-            "capture": capture, "webhooks": webhooks, "backfills": backfills, "replays": replays,
-        }));
-    }
-    show(&capture, &webhooks)?;
-    for backfill in open {
-        print::line(format!(
-            "\nbackfill of {}: {} ({} events{})",
-            backfill.label(),
-            backfill
-                .reason
-                .as_deref()
-                .unwrap_or(backfill.state.as_str()),
-            backfill.rows_logged,
-            backfill
-                .rows_expected
-                .map_or_else(String::new, |rows| format!(" of about {rows}"))
-        ))?;
-    }
-    for replay in &replays {
-        print::line(format!(
-            "\nreplay {} to {}: {} (event {} of {} to {}, {} delivered)",
-            replay.id,
-            replay.request.webhook,
-            replay.reason.as_deref().unwrap_or(replay.state.as_str()),
-            replay.cursor,
-            replay.request.after + 1,
-            replay.request.up_to,
-            replay.delivered
-        ))?;
-    }
-    Ok(())
+    }))
 }
 
 fn slot_state(slot: Option<&slot::Slot>) -> String {
@@ -185,7 +229,7 @@ async fn newest_change_seconds(log: &Connection) -> Result<Option<f64>> {
 }
 
 /// The webhooks as the tables know them.
-pub(super) async fn webhooks(log: &Connection, settings: &Settings) -> Result<Vec<Value>> {
+pub(crate) async fn webhooks(log: &Connection, settings: &Settings) -> Result<Vec<Value>> {
     let fault = |error| sql_fault("cannot read the webhooks", error);
     let rows = log
         .query(include_str!("../../../sql/webhook_states.sql"), &[])

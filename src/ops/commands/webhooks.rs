@@ -32,7 +32,7 @@ pub async fn list(settings: &Settings, output: Output) -> Result<()> {
     }
 }
 
-pub(super) fn named<'a>(settings: &'a Settings, name: &str) -> Result<&'a Subscription> {
+pub(crate) fn named<'a>(settings: &'a Settings, name: &str) -> Result<&'a Subscription> {
     settings
         .webhooks
         .iter()
@@ -109,6 +109,7 @@ fn sample() -> Event {
         old_row: OldRow::Full,
         unknown: Vec::new(),
         as_text: Vec::new(),
+        erased_at: None,
         origin: Origin {
             schema: Arc::from(""),
             table: Arc::from(""),

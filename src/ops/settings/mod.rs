@@ -28,6 +28,7 @@ use crate::dispatch::Subscription;
 use crate::event::Capture;
 use crate::event_log::LogSettings;
 use crate::fault::Result;
+use crate::ops::api::Token;
 use crate::wal::Source;
 use crate::webhook::sign::SigningKey;
 
@@ -57,11 +58,13 @@ impl Settings {
     }
 }
 
-/// Health, readiness, metrics and public keys over HTTP.
+/// The HTTP API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api {
-    /// Where it listens. Loopback only, for now.
+    /// Where it listens. Beyond loopback there is a token.
     pub listen: SocketAddr,
+    /// Who may do what; without any, events can be read and nothing can be done.
+    pub tokens: Vec<Token>,
 }
 
 /// Loads the settings from the file and the process's environment.

@@ -1,5 +1,6 @@
 //! The whole way, from text to settings.
 
+mod api;
 mod formats;
 mod attempts;
 mod lanes;

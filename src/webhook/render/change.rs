@@ -37,6 +37,10 @@ impl<'a> Change<'a> {
             Action::Updated | Action::Restored | Action::Changed => {
                 Self::update(record, previous(event))
             }
+            Action::Deleted if event.is_soft_delete() => {
+                let marked = Self::update(record, previous(event));
+                Self::between(marked.old, Side::Nothing)
+            }
             Action::Deleted => Self::between(stored(record), Side::Nothing),
             Action::Truncated | Action::Custom | Action::Noted => {
                 Self::between(Side::Nothing, record.map_or(Side::Nothing, Side::Stored))

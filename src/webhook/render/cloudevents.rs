@@ -39,6 +39,7 @@ pub(crate) fn is_attribute_header(name: &str) -> bool {
             | "time"
             | "sequence"
             | "partitionkey"
+            | "tenant"
             | "traceparent"
             | "tracestate"
             | "datacontenttype"
@@ -96,6 +97,8 @@ impl Renderer {
             None => allowed(&event.resource),
         };
         attributes.push(("ce-partitionkey", key));
+        let tenant = event.tenant.as_deref().filter(|it| !it.is_empty());
+        attributes.extend(tenant.map(|tenant| ("ce-tenant", allowed(tenant))));
         // The extension "Distributed Tracing": where the event was made, whoever carries it.
         if let Some(trace) = Trace::of(event) {
             attributes.push(("ce-traceparent", trace.parent().to_owned().into()));

@@ -7,6 +7,7 @@ mod change;
 mod cloudevents;
 mod data;
 mod documents;
+mod field;
 mod hasura;
 mod hasura_context;
 mod names;

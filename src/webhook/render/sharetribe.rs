@@ -67,7 +67,7 @@ impl Renderer {
         json.key("createdAt");
         json.quoted(milliseconds(event.created_at));
         json.key("marketplaceId");
-        json.string(&self.source);
+        json.string(event.tenant.as_deref().unwrap_or(&self.source));
         json.key("source");
         source(json, event);
         json.key("resourceId");
@@ -132,6 +132,10 @@ impl<'a> Previous<'a> {
             | Action::Truncated
             | Action::Custom
             | Action::Noted => Some(Self::Nothing),
+            Action::Deleted if event.is_soft_delete() => {
+                let (row, previous) = record().zip(change::previous(event))?;
+                Some(Self::Row(row.overlaid_by(&previous)))
+            }
             Action::Deleted => record().map(Self::Row),
             Action::Updated | Action::Restored | Action::Changed => {
                 Some(Self::Changed(change::previous(event)?, record()?))

@@ -1,8 +1,9 @@
 //! Formats `rowhook` and `snaapi`: Snaapi's webhook request, in its order of keys, and what our own
 //! format adds to it.
 
+use super::field::FieldChange;
 use super::{Renderer, data, resource_id, time};
-use crate::event::{Event, Origin};
+use crate::event::{Event, Fields, Origin};
 use crate::webhook::json::Json;
 use crate::webhook::{Delivery, Format};
 
@@ -62,6 +63,19 @@ fn write_additions(json: &mut Json, event: &Event, source: &str) {
     if let Some(previous) = &event.previous {
         json.key("previousValues");
         json.raw(previous);
+        new_values(json, event, previous);
+    }
+    if let Some(change) = FieldChange::of(event) {
+        json.key("fieldChange");
+        change.write(json, None);
+    }
+    if let Some(tenant) = &event.tenant {
+        json.key("tenant");
+        json.string(tenant);
+    }
+    if let Some(related) = &event.related {
+        json.key("relatedIds");
+        json.raw(related);
     }
     if !event.unknown.is_empty() {
         json.key("unknown");
@@ -70,6 +84,10 @@ fn write_additions(json: &mut Json, event: &Event, source: &str) {
     if !event.as_text.is_empty() {
         json.key("asText");
         json.strings(&event.as_text);
+    }
+    if let Some(erased_at) = event.erased_at {
+        json.key("erasedAt");
+        json.quoted(time(erased_at));
     }
     json.key("source");
     write_source(json, &event.origin, source);
@@ -89,5 +107,19 @@ fn write_source(json: &mut Json, origin: &Origin, source: &str) {
     json.number(origin.xid);
     json.key("lsn");
     json.quoted(origin.commit_lsn);
+    json.close();
+}
+
+/// What the mark of a softly deleted row changed: `data.new` is null there.
+fn new_values(json: &mut Json, event: &Event, previous: &str) {
+    let row = event.record.as_deref().filter(|_| event.is_soft_delete());
+    let Some((row, previous)) = row.and_then(Fields::read).zip(Fields::read(previous)) else {
+        return;
+    };
+    json.key("newValues");
+    json.open();
+    for member in previous.keys().filter_map(|key| row.get(key)) {
+        json.member(member.key, member.value);
+    }
     json.close();
 }

@@ -34,7 +34,7 @@ pub(super) fn write(json: &mut Json, event: &Event) {
     json.raw(event.record.as_deref().filter(|_| core).unwrap_or("null"));
     changes_requested(json, event);
     json.key("relatedObjectsIds");
-    json.raw("{}");
+    json.raw(event.related.as_deref().unwrap_or("{}"));
     json.key("emitter");
     json.quoted(if core { "core" } else { "custom" });
     json.key("metadata");

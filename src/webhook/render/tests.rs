@@ -24,6 +24,7 @@ pub(super) fn event(action: Action) -> Event {
         old_row: OldRow::Absent,
         unknown: Vec::new(),
         as_text: Vec::new(),
+        erased_at: None,
         origin: Origin {
             schema: Arc::from("public"),
             table: Arc::from("posts"),

@@ -1,11 +1,10 @@
 //! Format `thena`: Thena's platform events. Its documentation: "Custom object events".
-//!
-//! An event is one request: Thena's field events would be several, and are not sent.
 
-use super::Renderer;
 use super::change::Change;
+use super::field::FieldChange;
 use super::names::{camel_case, pascal_case, verb};
 use super::said::Said;
+use super::{Renderer, time};
 use crate::event::{Event, Fields};
 use crate::webhook::json::Json;
 
@@ -16,11 +15,11 @@ impl Renderer {
         json.key("eventId");
         json.quoted(event.event_id);
         json.key("eventType");
-        json.string(&format!("custom-object:{}:{}", event.resource, verb(event)));
+        json.string(&event_type(event));
         json.key("timestamp");
         json.number(event.created_at.div_euclid(1_000_000));
         json.key("orgId");
-        json.string(&self.source);
+        json.string(event.tenant.as_deref().unwrap_or(&self.source));
         json.key("actor");
         write_actor(json, event);
         json.key("eventData");
@@ -31,6 +30,14 @@ impl Renderer {
         json.number(event.sequence_id);
         json.close();
         json.close();
+    }
+}
+
+fn event_type(event: &Event) -> String {
+    let resource = &event.resource;
+    match event.field() {
+        Some(field) => format!("custom-object:{resource}:field:{field}:changed"),
+        None => format!("custom-object:{resource}:{}", verb(event)),
     }
 }
 
@@ -54,6 +61,12 @@ fn write_data(json: &mut Json, event: &Event) {
     let change = Change::of(event);
     json.open();
     change.new.named(json, &camel_case(&event.resource));
+    if let Some(field) = FieldChange::of(event) {
+        json.key("fieldChange");
+        field.write(json, Some(time(event.created_at)));
+        json.close();
+        return;
+    }
     let previous = format!("previous{}", pascal_case(&event.resource));
     change.old.named(json, &previous);
     if let Some(changed) = &change.previous {

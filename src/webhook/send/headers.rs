@@ -1,9 +1,11 @@
 //! The headers of a request.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Write as _};
 
+use bytes::BytesMut;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
 
 use crate::event::Event;
 use crate::fault::Fault;
@@ -22,6 +24,10 @@ const OWN_NAMES: [&str; 5] = [
     "transfer-encoding",
     "connection",
 ];
+
+/// How many headers rowhook sets itself, and the bytes of their values, roughly.
+const OWN_HEADERS: usize = 12;
+const VALUE_BYTES: usize = 384;
 
 /// The headers of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
@@ -60,14 +66,11 @@ impl Headers {
             value.set_sensitive(true);
             fixed.append(name, value);
         }
-        put(
-            &mut fixed,
-            "x-rowhook-subscription",
-            &encoded(&endpoint.name),
-        );
+        let mut request = Written::beside(&fixed);
+        request.put("x-rowhook-subscription", Encoded(&endpoint.name));
         Ok(Self {
             traced: fixed.contains_key(TRACEPARENT) || fixed.contains_key(TRACESTATE),
-            fixed,
+            fixed: request.headers,
             keys: endpoint.keys.clone(),
         })
     }
@@ -80,53 +83,80 @@ impl Headers {
         now: Timestamp,
         body: &Body,
     ) -> HeaderMap {
-        let event_id = event.event_id.to_string();
-        let mut headers = self.signed(&event_id, delivery, now, body);
-        put(&mut headers, "x-rowhook-event", &encoded(&event.event_type));
-        put(&mut headers, "x-rowhook-event-id", &event_id);
-        headers
+        let mut buffer = Uuid::encode_buffer();
+        let event_id = event.event_id.hyphenated().encode_lower(&mut buffer);
+        let mut request = self.signed(event_id, delivery, now, body);
+        request.put("x-rowhook-event", Encoded(&event.event_type));
+        request.put("x-rowhook-event-id", event_id);
+        request.headers
     }
 
     /// The headers of one attempt of several events.
     pub(super) fn of_batch(&self, batch: &Batch, now: Timestamp, body: &Body) -> HeaderMap {
-        let mut headers = self.signed(&batch.id.to_string(), &batch.delivery, now, body);
-        put(&mut headers, "x-rowhook-event", "batch");
-        put(&mut headers, "x-rowhook-events", &batch.events.to_string());
-        headers
+        let mut request = self.signed(&batch.id.to_string(), &batch.delivery, now, body);
+        request.put("x-rowhook-event", "batch");
+        request.put("x-rowhook-events", batch.events);
+        request.headers
     }
 
     /// The headers that every attempt has.
-    fn signed(&self, id: &str, delivery: &Delivery, now: Timestamp, body: &Body) -> HeaderMap {
+    fn signed(&self, id: &str, delivery: &Delivery, now: Timestamp, body: &Body) -> Written {
         // A clock before 1970 signs for 1970: the receiver refuses it, and says so.
         let timestamp = u64::try_from(now.as_second()).unwrap_or(0);
-        let mut headers = self.fixed.clone();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
-        put(&mut headers, "webhook-id", id);
-        put(&mut headers, "webhook-timestamp", &timestamp.to_string());
+        let mut request = Written::beside(&self.fixed);
+        let content_type = HeaderValue::from_static(body.content_type);
+        request.headers.insert(CONTENT_TYPE, content_type);
+        request.put("webhook-id", id);
+        request.put("webhook-timestamp", timestamp);
         if !self.keys.is_empty() {
             let signature = signature_header(&self.keys, id, timestamp, &body.bytes);
-            put(&mut headers, "webhook-signature", &signature);
+            request.put("webhook-signature", signature);
         }
-        put(&mut headers, "x-rowhook-delivery", &delivery.id.to_string());
-        put(
-            &mut headers,
-            "x-rowhook-attempt",
-            &delivery.attempt.to_string(),
-        );
+        request.put("x-rowhook-delivery", delivery.id);
+        request.put("x-rowhook-attempt", delivery.attempt);
         if let Some(replay) = delivery.replay {
-            put(&mut headers, "x-rowhook-replay", &replay.to_string());
+            request.put("x-rowhook-replay", replay);
         }
         for (name, value) in &body.headers {
-            put(&mut headers, name, &encoded(value));
+            request.put(name, Encoded(value));
         }
         // What the settings say wins; a state of another trace must not stand beside it.
         if let Some(trace) = body.trace.as_ref().filter(|_| !self.traced) {
-            put(&mut headers, TRACEPARENT, trace.parent());
+            request.put(TRACEPARENT, trace.parent());
             if let Some(state) = trace.state() {
-                put(&mut headers, TRACESTATE, state);
+                request.put(TRACESTATE, state);
             }
         }
-        headers
+        request
+    }
+}
+
+/// Headers whose values share one buffer: they are many, and short.
+struct Written {
+    headers: HeaderMap,
+    values: BytesMut,
+}
+
+impl Written {
+    fn beside(fixed: &HeaderMap) -> Self {
+        let mut headers = HeaderMap::with_capacity(fixed.len() + OWN_HEADERS);
+        for (name, value) in fixed {
+            headers.append(name.clone(), value.clone());
+        }
+        Self {
+            headers,
+            values: BytesMut::with_capacity(VALUE_BYTES),
+        }
+    }
+
+    /// Sets a header whose value is printable ASCII, as [`Encoded`] makes it; nothing else would be a
+    /// header value.
+    fn put(&mut self, name: &'static str, value: impl Display) {
+        // Memory takes every byte.
+        let _infallible = write!(self.values, "{value}");
+        if let Ok(value) = HeaderValue::from_maybe_shared(self.values.split().freeze()) {
+            self.headers.insert(name, value);
+        }
     }
 }
 
@@ -136,27 +166,22 @@ pub fn is_own_header(name: &str) -> bool {
     OWN_NAMES.contains(&name) || OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Sets a header whose value is printable ASCII, as [`encoded`] makes it; nothing else would be a
-/// header value.
-fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
-}
-
 /// Percent-encodes what no header should hold: space, `"`, `%` and everything outside U+0021 to
 /// U+007E, by the rule of the CloudEvents HTTP binding (section 3.1.3.2). Table names may hold any
 /// character.
-fn encoded(text: &str) -> String {
-    let mut value = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && byte != b'"' && byte != b'%' {
-            value.push(char::from(byte));
-        } else {
-            let _infallible = write!(value, "%{byte:02X}");
+struct Encoded<'a>(&'a str);
+
+impl Display for Encoded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'%';
+        if self.0.bytes().all(plain) {
+            return f.write_str(self.0);
         }
+        self.0.bytes().try_for_each(|byte| match plain(byte) {
+            true => f.write_char(char::from(byte)),
+            false => write!(f, "%{byte:02X}"),
+        })
     }
-    value
 }
 
 #[cfg(test)]
@@ -165,7 +190,13 @@ mod tests {
 
     #[test]
     fn any_name_fits_a_header() {
-        assert_eq!(encoded("sales.orders.created"), "sales.orders.created");
-        assert_eq!(encoded("100% \"käse\"\n"), "100%25%20%22k%C3%A4se%22%0A");
+        assert_eq!(
+            Encoded("sales.orders.created").to_string(),
+            "sales.orders.created"
+        );
+        assert_eq!(
+            Encoded("100% \"käse\"\n").to_string(),
+            "100%25%20%22k%C3%A4se%22%0A"
+        );
     }
 }

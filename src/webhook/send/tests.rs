@@ -96,6 +96,7 @@ pub(super) fn event() -> Event {
         old_row: OldRow::Absent,
         unknown: Vec::new(),
         as_text: Vec::new(),
+        erased_at: None,
         origin: Origin {
             schema: Arc::from("public"),
             table: Arc::from("posts"),

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 pub struct ClientTls {
     roots: Option<Vec<Certificate>>,
     identity: Option<Identity>,
+    trusts_anyone: bool,
     key_file: Option<PathBuf>,
     /// Digest of what the files held.
     contents: Vec<u8>,
@@ -26,7 +27,8 @@ pub struct ClientTls {
 /// Whoever trusts the same and shows the same is the same; files may get new contents.
 impl PartialEq for ClientTls {
     fn eq(&self, other: &Self) -> bool {
-        (&self.contents, &self.key_file) == (&other.contents, &other.key_file)
+        (&self.contents, &self.key_file, self.trusts_anyone)
+            == (&other.contents, &other.key_file, other.trusts_anyone)
     }
 }
 
@@ -50,6 +52,11 @@ impl ClientTls {
         }
         self.roots = Some(roots);
         Ok(())
+    }
+
+    /// Takes any certificate: for a development server, and nothing else.
+    pub fn trust_anyone(&mut self) {
+        self.trusts_anyone = true;
     }
 
     /// Shows the certificate (and the chain behind it) of one PEM file, with the private key of
@@ -96,6 +103,9 @@ impl ClientTls {
     pub(super) fn apply(&self, mut client: ClientBuilder) -> ClientBuilder {
         if let Some(roots) = &self.roots {
             client = client.tls_certs_only(roots.iter().cloned());
+        }
+        if self.trusts_anyone {
+            client = client.tls_danger_accept_invalid_certs(true);
         }
         if let Some(identity) = &self.identity {
             client = client.identity(identity.clone());

@@ -9,8 +9,32 @@ pub(super) fn look(captured: &[Table], settings: &Settings, report: &mut Report)
     for webhook in &settings.webhooks {
         if let Some(order_by) = &webhook.order_by {
             let about = format!("webhook \"{}\"", webhook.name);
-            order_by_column(&about, order_by.column(), captured, settings, report);
+            match order_by.column() {
+                Some(column) => order_by_column(&about, column, captured, settings, report),
+                None => order_by_tenant(&about, captured, settings, report),
+            }
         }
+    }
+}
+
+fn order_by_tenant(about: &str, captured: &[Table], settings: &Settings, report: &mut Report) {
+    let has_tenant = |table: &&Table| {
+        let rule = settings.capture.rule(&table.schema, &table.name);
+        rule.is_some_and(|rule| rule.tenant.is_some())
+    };
+    match captured.iter().filter(has_tenant).count() {
+        0 => report.bad(
+            about,
+            "order_by: no captured table has a tenant",
+            "set `tenant` in the [[resource]] of each table that has one, or take order_by out",
+        ),
+        with => report.good(
+            about,
+            format!(
+                "order_by: captured tables with a tenant: {with} of {}; events of the others are in order by row",
+                captured.len()
+            ),
+        ),
     }
 }
 

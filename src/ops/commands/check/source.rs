@@ -1,6 +1,6 @@
 //! The source: login, rights, server settings, slot, publication, tables.
 
-use super::{Report, columns, context, lanes};
+use super::{Report, columns, context, lanes, resources};
 use crate::capture::{continuity, survey};
 use crate::event::{PreviousFrom, ResourceRule};
 use crate::event_log::{Checkpoint, Published, migrate};
@@ -283,6 +283,7 @@ async fn captured(
         }
     }
     unmatched_rules(&survey.captured, settings, report);
+    resources::look(connection, &survey.captured, settings, report).await?;
     columns::look(&survey.captured, settings, report);
     lanes::look(&survey.captured, settings, report);
     partitions(connection, &survey, settings, report).await

@@ -82,6 +82,22 @@ pub(super) async fn request(
     Ok(())
 }
 
+/// The same for programs, without a question.
+pub(crate) async fn ask(
+    log: &Connection,
+    chosen: &Chosen,
+    request: Request,
+    dry_run: bool,
+) -> Result<Value> {
+    let counts = chosen.count(log).await?;
+    if dry_run || counts.is_empty() {
+        return Ok(outcome(request, &counts, 0, daemon_runs(log).await?));
+    }
+    let asked = chosen.request(log, request).await?;
+    let total = asked.iter().map(|(_, count)| count).sum();
+    Ok(outcome(request, &counts, total, daemon_runs(log).await?))
+}
+
 fn outcome(
     request: Request,
     counts: &[(String, String, i64)],

@@ -44,7 +44,7 @@ pub(super) async fn list(log: &Connection, chosen: &Chosen, options: &List) -> R
     Ok(())
 }
 
-fn as_json(shown: &Shown) -> Value {
+pub(crate) fn as_json(shown: &Shown) -> Value {
     let row = &shown.row;
     let event = shown.event.as_ref();
     json!({

@@ -3,6 +3,7 @@
 //! The doc comments of the fields are the descriptions in the JSON Schema, so they speak to the
 //! writer of the file. Durations and sizes stay text here; [`super::meaning`] reads them.
 
+mod api;
 mod lanes;
 mod network;
 mod secret_ref;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use api::Api;
 pub(crate) use lanes::{Batch, StatusAction};
 pub(crate) use network::{Network, WebhookTls};
 pub(crate) use secret_ref::{Connection, Place, SecretRef};
@@ -42,7 +44,7 @@ pub(crate) struct File {
     /// Where webhooks may connect to.
     #[serde(default)]
     pub(crate) network: Network,
-    /// The HTTP side: health, readiness, metrics.
+    /// The HTTP API: events, status, health, metrics.
     #[serde(default)]
     pub(crate) api: Api,
 }
@@ -86,6 +88,24 @@ pub(crate) struct Resource {
     /// takes the others from the row's last event, so that REPLICA IDENTITY FULL is not needed.
     #[serde(default)]
     pub(crate) previous: Previous,
+    /// The column that is null as long as a row counts, such as "deleted_at": an update that sets it is
+    /// the event "deleted", one that sets it to null again "restored".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deleted_at: Option<String>,
+    /// Columns whose changes are events of their own, behind the row's: "status" gives
+    /// "posts.status.changed".
+    #[serde(default)]
+    pub(crate) fields: Vec<String>,
+    /// The column that says whose a row is, such as "org_id": its value is the events' tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
+    /// Whether events tell the ids that the row's foreign keys name: {"authorId": "7"}.
+    #[serde(default = "yes")]
+    pub(crate) related: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Where old values come from.
@@ -149,22 +169,6 @@ impl Default for Log {
             retention_max_lag: "forever".into(),
             attempts_retention: "7d".into(),
             segment_size: 1_000_000,
-        }
-    }
-}
-
-/// The HTTP side: health, readiness, metrics.
-#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Api {
-    /// Loopback address and port to listen on; "" switches it off.
-    pub(crate) listen: String,
-}
-
-impl Default for Api {
-    fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:8655".into(),
         }
     }
 }

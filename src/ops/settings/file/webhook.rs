@@ -49,7 +49,8 @@ pub(crate) struct Webhook {
     #[serde(default)]
     pub(crate) order: Order,
     /// Orders by this column instead of by the row, over all tables that have it: events with the
-    /// same value wait for each other. With order = "resource" only.
+    /// same value wait for each other. "event.tenant" is the tenant that the [[resource]] names. With
+    /// order = "resource" only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) order_by: Option<String>,
     /// How many requests may be in flight at once.

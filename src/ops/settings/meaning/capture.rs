@@ -73,6 +73,7 @@ impl Reader<'_> {
             let what = format!("column {column:?} is excluded as well; keep one of them");
             self.problems.refuse(&at("redact"), what);
         }
+        self.columns_of(index, written);
         Some(ResourceRule {
             table: table?,
             name: name?,
@@ -83,6 +84,10 @@ impl Reader<'_> {
                 file::Previous::Stream => PreviousFrom::Stream,
                 file::Previous::Log => PreviousFrom::Log,
             },
+            deleted_at: written.deleted_at.clone(),
+            fields: written.fields.clone(),
+            tenant: written.tenant.clone(),
+            related: written.related,
         })
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Each part is read to its end before a missing piece gives it up, so that one run tells all.
 
+mod api;
 mod capture;
 mod choosing;
 mod connection;
@@ -9,16 +10,15 @@ mod format;
 mod network;
 mod lanes;
 mod place;
+mod resource;
 mod source;
 mod units;
 mod webhook;
 
-use std::net::SocketAddr;
-
+use super::Settings;
 use super::file::File;
 use super::load::Environment;
 use super::problem::Problems;
-use super::{Api, Settings};
 use crate::fault::{Fault, Result};
 
 /// Finds out what the file means.
@@ -53,34 +53,15 @@ impl Reader<'_> {
         let log = self.log(&file.log, source.as_ref().map(|source| &source.target));
         let guard = self.guard(&file.network);
         let webhooks = self.webhooks(&file.webhook);
-        let listen = self.problems.take("api.listen", listen(&file.api.listen));
+        let api = self.api(&file.api);
         Some(Settings {
             source: source?,
             capture: capture?,
             log: log?,
             webhooks: network::guarded(webhooks?, &guard?),
-            api: listen?.map(|listen| Api { listen }),
+            api: api?,
             // It came from TOML or the environment, so it is JSON, too.
             written: serde_json::to_value(file).unwrap_or_default(),
         })
     }
-}
-
-/// Whoever reaches the HTTP side can read and command everything, and it does not ask who they are.
-fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let address: SocketAddr = text.parse().map_err(|_| {
-        format!(
-            "{text:?} is not an address and a port, such as \"127.0.0.1:8655\" or \"[::1]:8655\""
-        )
-    })?;
-    if !address.ip().is_loopback() {
-        return Err(format!(
-            "{address} can be reached from other machines, and there is no authentication yet; \
-             listen on 127.0.0.1 or [::1], behind a proxy if need be"
-        ));
-    }
-    Ok(Some(address))
 }

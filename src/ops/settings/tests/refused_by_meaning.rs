@@ -24,10 +24,11 @@ retry = { initial = "3h" }
 secret = {}
 [api]
 listen = "0.0.0.0:8655"
+tokens = [{ name = "a", secret = "short", scopes = [] }]
 "#;
     let cause = cause(text);
     for part in [
-        "17 problems",
+        "18 problems",
         ":4: source.password: environment variable NOT_SET is not set",
         ":5: source.wal_budget: \"lots\" is not a size",
         ":6: source.tls.cert_file: \"${NOWHERE}/c.pem\": environment variable NOWHERE is not set",
@@ -44,7 +45,8 @@ listen = "0.0.0.0:8655"
         ":16: webhook[0].timeout: must be longer than 0",
         ":17: webhook[0].retry.max: 2h is less than initial = 3h",
         ":18: webhook[0].secret: needs one of env and file",
-        ":20: api.listen: 0.0.0.0:8655 can be reached from other machines",
+        ":21: api.tokens[0].scopes: opens nothing",
+        ":21: api.tokens[0].secret: is shorter than 16 letters",
     ] {
         assert!(cause.contains(part), "{part:?} in {cause}");
     }

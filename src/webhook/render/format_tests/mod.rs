@@ -4,6 +4,7 @@ mod any_event;
 mod cloudevents;
 mod documented;
 mod hasura;
+mod rows;
 mod sharetribe;
 mod stelace;
 mod thena;

@@ -1,0 +1,2 @@
+-- Pages of one type, however rare it is.
+create index events_by_type on rowhook.events (event_type, sequence_id);

@@ -1,0 +1,32 @@
+//! Patterns of types as the types that the log holds.
+
+use super::question::Types;
+use crate::fault::Result;
+use crate::wal::Connection;
+use crate::wal::server_error::sql_fault;
+
+/// From one type to the next by the index: as many steps as there are types, however long the log is.
+const TYPES: &str = "
+    with recursive found (event_type) as (
+      (select event_type from rowhook.events order by event_type limit 1)
+      union all
+      (select (select e.event_type from rowhook.events e where e.event_type > found.event_type
+                order by e.event_type limit 1)
+         from found where found.event_type is not null))
+    select event_type from found where event_type is not null limit 10000";
+
+/// The types that the patterns cover. A pattern without a star stands for itself.
+///
+/// # Errors
+/// If the log cannot be asked.
+pub(super) async fn written_out(log: &Connection, types: &Types) -> Result<Vec<String>> {
+    if !types.written.iter().any(|pattern| pattern.contains('*')) {
+        return Ok(types.written.clone());
+    }
+    let fault = |error| sql_fault("cannot read the types of events", error);
+    let rows = log.query(TYPES, &[]).await.map_err(fault)?;
+    let found = rows.iter().map(|row| row.try_get::<_, String>(0));
+    let found: Vec<String> = found.collect::<Result<_, _>>().map_err(fault)?;
+    let covered = |name: &String| types.patterns.matches(name);
+    Ok(found.into_iter().filter(covered).collect())
+}
