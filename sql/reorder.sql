@@ -1,6 +1,6 @@
--- A subscription orders its events in another way: notes how, and gives its waiting deliveries up to its
--- cursor their new lanes, at once or not at all. Those after it lose their rows: they are read again in
--- their order, among those without a row. Nothing moves for a daemon whose epoch has passed.
+-- A subscription orders its events in another way: notes how, and gives its dead deliveries, and those
+-- that wait up to its cursor, their new lanes, at once or not at all. Those that wait after it lose their
+-- rows: they are read again in their order, among those without a row. Nothing moves for a daemon whose epoch has passed.
 -- $1 subscription, $2 epoch, $3 ordering, $4.. columns of the deliveries: sequence id, lane.
 with fence as (
   select from rowhook.checkpoint where epoch = $2

@@ -3,7 +3,7 @@
 -- $1 subscription, $2 epoch, $3 cursor, $4 sequence ids of rows to delete,
 -- $5.. columns of rows to keep: sequence id, event id, lane, state, attempts, due, reason, and when the
 -- operator's request that is done with this was made. A later one stays.
--- $13 the replay whose cursor it is, if it is one, $14 how many events were delivered for it.
+-- $13 the replay whose cursor it is, if it is one, $14 how many events were delivered for it in all.
 with fence as (
   select from rowhook.checkpoint where epoch = $2
 ), moved as (
@@ -26,7 +26,7 @@ with fence as (
          reason = excluded.reason, updated_at = now(),
          request = case when d.requested_at = excluded.requested_at then null else d.request end
 ), counted as (
-  update rowhook.replays set delivered = delivered + $14, updated_at = now()
+  update rowhook.replays set delivered = greatest(delivered, $14), updated_at = now()
    where replay_id = $13 and exists (select from moved)
 )
 select count(*) from moved

@@ -39,6 +39,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const HEALTHY_SESSION: Duration = Duration::from_secs(30);
 /// What the runners get to end in, beyond what they allow their requests.
 const STOP_BOUND: Duration = Duration::from_secs(20);
+/// All webhooks share a connection to the log: a flush that meets the lock of somebody else's session
+/// is given up after this time, and made again a second later.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Runs until asked to stop by `stop`. New settings arrive on `settings`.
 ///
@@ -179,7 +182,7 @@ impl Shared {
         let tail = Arc::new(Tail::new(0));
         let standing = watch::Sender::new(Standing::Connecting(None));
         let health = Arc::new(Health::new(Arc::clone(&metrics), standing.subscribe()));
-        let link = Link::relaxed(&settings.log.target, "rowhook dispatch");
+        let link = Link::relaxed(&settings.log.target, "rowhook dispatch").impatient(LOCK_TIMEOUT);
         Self {
             metrics,
             tail,

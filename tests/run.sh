@@ -5,7 +5,7 @@
 #
 #   PG_BIN=/usr/lib/postgresql/17/bin   the one Postgres to test against (default: the newest one here,
 #                                       then the other versions)
-#   ROWHOOK_HISTORY_SECONDS=30          how long the history checker writes; tests/history.sh runs it for longer
+#   ROWHOOK_HISTORY_SECONDS=12          how long the history checker writes; tests/history.sh runs it for longer
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

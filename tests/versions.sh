@@ -7,6 +7,7 @@
 #   tests/versions.sh            14, 16, 17 and 18: tests/run.sh runs everything on the installed one
 #   tests/versions.sh 17 18      only these
 #   ROWHOOK_HISTORY_SECONDS=8      how long the history checker writes on each
+#   ROWHOOK_VERSIONS_AT_ONCE=2     how many are tested side by side
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,6 +24,8 @@ tests=(
     log::what_is_read_again takeover::a_daemon_that_wakes_up
 )
 since_17=(promotion:: streams::time_limits)
+# Versions that are tested side by side.
+at_once=${ROWHOOK_VERSIONS_AT_ONCE:-2}
 
 say() { printf 'tests/versions.sh: %s\n' "$*" >&2; }
 
@@ -49,20 +52,45 @@ server() {
     printf '%s\n' "$package/native/bin"
 }
 
+# The tests on one version; what they print goes into a file, as several run at once.
+run_on() {
+    local chosen=("${tests[@]}")
+    [ "$1" -lt 17 ] || chosen+=("${since_17[@]}")
+    # Most of them wait most of the time: more threads than cores.
+    PG_BIN=$2 ROWHOOK_HISTORY_SECONDS=${ROWHOOK_HISTORY_SECONDS:-8} \
+        cargo test --quiet --features failpoints --test it -- --test-threads=4 "${chosen[@]}" >"$3" 2>&1
+}
+
 [ "$#" -gt 0 ] || set -- 14 16 17 18
-cargo test --features failpoints --test it --no-run
 for version in "$@"; do
     [ -n "${release[$version]:-}" ] || {
         say "no release of PostgreSQL $version is known here: one of ${!release[*]}"
         exit 1
     }
-    PG_BIN=$(server "$version")
-    export PG_BIN
-    say "== $("$PG_BIN/postgres" --version)"
-    chosen=("${tests[@]}")
-    [ "$version" -lt 17 ] || chosen+=("${since_17[@]}")
-    # Most of them wait most of the time: more threads than cores.
-    ROWHOOK_HISTORY_SECONDS=${ROWHOOK_HISTORY_SECONDS:-8} \
-        cargo test --quiet --features failpoints --test it -- --test-threads=6 "${chosen[@]}"
 done
+cargo test --features failpoints --test it --no-run
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+failed=()
+versions=("$@")
+while [ "${#versions[@]}" -gt 0 ]; do
+    now=("${versions[@]:0:at_once}")
+    versions=("${versions[@]:at_once}")
+    declare -A running=()
+    for version in "${now[@]}"; do
+        programs=$(server "$version")
+        say "== $("$programs/postgres" --version)"
+        run_on "$version" "$programs" "$logs/$version" &
+        running[$version]=$!
+    done
+    for version in "${now[@]}"; do
+        wait "${running[$version]}" || failed+=("$version")
+        say "== what the tests on PostgreSQL $version printed"
+        cat "$logs/$version"
+    done
+done
+[ "${#failed[@]}" -eq 0 ] || {
+    say "failed on PostgreSQL ${failed[*]}"
+    exit 1
+}
 say "passed on PostgreSQL $*"

@@ -100,7 +100,7 @@ impl Capturer {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(false),
-                () = tokio::time::sleep(STANDBY_INTERVAL) => {}
+                () = tokio::time::sleep(failpoint::between_looks(STANDBY_INTERVAL)) => {}
             }
             self.metrics.capture_pulse.beat();
             let slot = Slot::look_up(control, &self.source.slot).await?;

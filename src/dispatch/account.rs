@@ -149,22 +149,8 @@ pub fn account(facts: &Facts<'_>) -> Account {
         Some(_) => facts.subscription.and_then(hold),
         None => Some(Hold::NotInSettings),
     };
-    if let Some(delivery) = facts.delivery {
-        return of_row(delivery, hold);
-    }
-    let last = |outcome: &str| {
-        let mut latest = facts.attempts.iter().rev();
-        latest.find(|attempt| attempt.outcome == outcome)
-    };
-    if let Some(attempt) = last("delivered") {
-        return Account::Delivered {
-            at: attempt.at,
-            status: attempt.status,
-            attempt: attempt.attempt,
-        };
-    }
-    if let Some(discarded) = last("discarded") {
-        return Account::Discarded { at: discarded.at };
+    if let Some(account) = by_traces(facts.delivery, &facts.attempts, hold.as_ref()) {
+        return account;
     }
     match (&facts.settings, facts.subscription) {
         (Some((Choice::Filtered(rule), _)), _) => Account::Filtered {
@@ -178,6 +164,31 @@ pub fn account(facts: &Facts<'_>) -> Account {
             without_trace(facts, choice, *keeps, subscription, hold)
         }
     }
+}
+
+/// Gives the account as far as there is a row or a record of success, without the event itself.
+/// `attempts` come oldest first.
+#[must_use]
+pub fn by_traces(
+    delivery: Option<&DeliveryFacts>,
+    attempts: &[&AttemptRow],
+    hold: Option<&Hold>,
+) -> Option<Account> {
+    if let Some(delivery) = delivery {
+        return Some(of_row(delivery, hold.cloned()));
+    }
+    let last = |outcome: &str| {
+        let mut latest = attempts.iter().rev();
+        latest.find(|attempt| attempt.outcome == outcome)
+    };
+    if let Some(attempt) = last("delivered") {
+        return Some(Account::Delivered {
+            at: attempt.at,
+            status: attempt.status,
+            attempt: attempt.attempt,
+        });
+    }
+    last("discarded").map(|discarded| Account::Discarded { at: discarded.at })
 }
 
 fn hold(subscription: &SubscriptionFacts) -> Option<Hold> {

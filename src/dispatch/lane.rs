@@ -92,6 +92,8 @@ pub(super) struct Item {
     pub(super) doubtful: bool,
     /// It goes in a request of its own: one that it shared was refused, and nobody knows for whom.
     pub(super) alone: bool,
+    /// It waited for a retry until then when an operator had another one sent before it.
+    pub(super) not_before: Option<Instant>,
     /// Whether it has a row, or will have one with the next flush.
     pub(super) has_row: bool,
 }
@@ -128,6 +130,7 @@ impl Item {
             event: None,
             doubtful: self.doubtful,
             alone: self.alone,
+            not_before: None,
             has_row: self.has_row,
         }
     }

@@ -6,6 +6,7 @@
 pub mod account;
 mod breaker;
 mod choice;
+mod deaths;
 mod lag;
 mod lane;
 mod ordering;

@@ -21,6 +21,7 @@ use super::switchboard::States;
 use super::{Runner, Subscription};
 use crate::event_log::Link;
 use crate::event_log::replays::{self, ReplayRow, State};
+use crate::failpoint::between_looks;
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::metrics::{Metrics, WebhookLabel};
 use crate::wal::Connection;
@@ -97,7 +98,7 @@ impl Replays {
                     let ended = ended.map_err(|error| Fault::permanent("a replay's runner broke").because(error))?;
                     self.take_end(ended).await?;
                 }
-                () = tokio::time::sleep(INTERVAL) => {}
+                () = tokio::time::sleep(between_looks(INTERVAL)) => {}
             }
         }
         while let Some(ended) = self.tasks.join_next().await {

@@ -31,6 +31,7 @@ use self::sending::{Attempt, Desk};
 use self::telling::Telling;
 use self::witness::Witness;
 use super::breaker::Breaker;
+use super::deaths::Deaths;
 use super::lag::Lag;
 use super::rate::Bucket;
 use super::recorder::Records;
@@ -111,7 +112,7 @@ impl Runner {
     async fn serve(self, desk: Arc<Desk>, stop: &CancellationToken) -> Result<()> {
         let stage = self.stage.clone();
         let mut stopped = Box::pin(stop.clone().cancelled_owned());
-        let (window, pausing) = loop {
+        let (window, pausing, replaying) = loop {
             stage.pulse.beat();
             stage.cursor.beat();
             match self.load().await {
@@ -139,6 +140,7 @@ impl Runner {
             flush_due: None,
             asking: Asking::default(),
             telling: Telling::default(),
+            deaths: Deaths::default(),
             lag: Lag::default(),
             pausing,
             resting_until: None,
@@ -148,14 +150,14 @@ impl Runner {
             forgotten,
             shown_cursor: 0,
             show_due: Instant::now(),
-            replaying: Replaying::of(&self.subscription),
+            replaying,
             runner: self,
         };
         state.run(stop).await
     }
 
-    /// The window, and since when the subscription is paused, if it is.
-    async fn load(&self) -> Result<(Window, Option<Timestamp>)> {
+    /// The window, since when the subscription is paused, if it is, and what it does as a replay.
+    async fn load(&self) -> Result<(Window, Option<Timestamp>, Option<Replaying>)> {
         let name = &self.subscription.name;
         let connection = self.link.connection().await?;
         let row = match deliveries::look_up(&connection, name).await? {
@@ -187,7 +189,8 @@ impl Runner {
             Instant::now(),
             Timestamp::now(),
         );
-        Ok((window, pausing))
+        let replaying = Replaying::of(&connection, &self.subscription).await?;
+        Ok((window, pausing, replaying))
     }
 
     /// Behind which event it starts when it is new.
@@ -254,6 +257,7 @@ struct State {
     flush_due: Option<Instant>,
     asking: Asking,
     telling: Telling,
+    deaths: Deaths,
     lag: Lag,
     /// It is paused since this time, and the tables were not looked at after it.
     pausing: Option<Timestamp>,
@@ -281,6 +285,8 @@ impl State {
             self.flush_if_due(now);
             self.show_if_due(now);
             if self.is_over() {
+                let untold = self.deaths.rest();
+                self.tell_deaths(untold);
                 return Ok(());
             }
             let wake = self.wakes_at(now);
@@ -408,6 +414,8 @@ impl State {
         if now >= self.show_due {
             self.show_due = now + SHOW_INTERVAL;
             self.show();
+            let untold = self.deaths.due(now);
+            self.tell_deaths(untold);
         }
     }
 
@@ -454,6 +462,8 @@ impl State {
         {
             self.take_attempt(attempt).await?;
         }
+        let untold = self.deaths.rest();
+        self.tell_deaths(untold);
         if let Some(flushing) = self.flushing.take() {
             let (settlement, outcome) = flushing.await;
             if let Err(fault) = outcome {

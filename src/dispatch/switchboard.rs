@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::event_log::Link;
+use crate::failpoint::between_looks;
 use crate::fault::Result;
 use crate::ops::metrics::{Metrics, WebhookLabel};
 use crate::wal::server_error::sql_fault;
@@ -89,7 +90,7 @@ pub async fn follow(
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
+            () = tokio::time::sleep(between_looks(INTERVAL)) => {}
         }
     }
 }

@@ -16,6 +16,8 @@
 //!
 //! A lane's rows are read back from the log when their turn comes.
 
+#[cfg(test)]
+mod bench;
 mod gathering;
 mod landing;
 mod requests;
@@ -43,7 +45,7 @@ const HELD_BYTES: usize = 16 << 20;
 /// Tries in memory before an event becomes a row, as long as they do not take long.
 const QUICK_TRIES: u32 = 3;
 /// The longest wait for a quick try.
-const QUICK_DELAY: Duration = Duration::from_secs(5);
+pub(super) const QUICK_DELAY: Duration = Duration::from_secs(5);
 
 /// The window of one subscription.
 #[derive(Debug)]
@@ -151,7 +153,8 @@ impl Window {
             Duration::try_from(due - clock).unwrap_or_default()
         });
         let lane = self.lanes.entry(key.clone()).or_default();
-        if lane.items.is_empty() {
+        let waits = !lane.items.is_empty();
+        if !waits {
             lane.progress = Progress::Parked;
             lane.due = Some(now + wait);
             self.retries.push(now + wait, key);
@@ -163,6 +166,7 @@ impl Window {
             event: None,
             doubtful: true,
             alone: false,
+            not_before: (waits && !wait.is_zero()).then(|| now + wait),
             has_row: true,
         });
         self.parked += 1;
@@ -246,6 +250,7 @@ impl Window {
             attempts: 0,
             doubtful,
             alone: false,
+            not_before: None,
             has_row: false,
             event: Some(Arc::new(event)),
         };

@@ -266,7 +266,7 @@ fn is_redacted(how: Redaction, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{PreviousFrom, TableName};
+    use crate::event::TableName;
 
     fn unfit(message: &str) -> &'static str {
         Emitted::read(message.as_bytes()).unwrap_err().part
@@ -368,18 +368,16 @@ mod tests {
         let capture = Capture {
             tables: Vec::new(),
             resources: vec![ResourceRule {
-                table: TableName {
-                    schema: "public".into(),
-                    name: "users".into(),
-                },
                 name: Some("people".into()),
-                key: None,
                 exclude: vec!["ssn".into()],
                 redact: vec![
                     ("email".into(), Redaction::Hash),
                     ("pin".into(), Redaction::Mask),
                 ],
-                previous: PreviousFrom::Stream,
+                ..ResourceRule::of(TableName {
+                    schema: "public".into(),
+                    name: "users".into(),
+                })
             }],
         };
         let seen = |resource: &str, record: &'static str| {

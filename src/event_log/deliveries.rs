@@ -54,7 +54,7 @@ pub struct Settlement {
     pub kept: Vec<DeliveryRow>,
     /// Operators' requests that those rows answer: sequence ids, and when they were made.
     pub answered: HashMap<i64, Timestamp>,
-    /// The replay whose cursor it is, and how many events were delivered for it.
+    /// The replay whose cursor it is, and how many events were delivered for it in all.
     pub replayed: Option<(i64, i64)>,
 }
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use tokio_postgres::{Client, Row};
+use uuid::Uuid;
 
 use super::breakers::OpenBreaker;
 use super::deliveries::{DeliveryRow, delivery};
@@ -99,4 +100,16 @@ pub async fn deliveries(client: &Client, sequence_id: i64) -> Result<Vec<Deliver
         })
     };
     rows.iter().map(|row| read(row).map_err(fault)).collect()
+}
+
+/// The sequence id of an event that may be gone from the log: of its deliveries and attempts.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn sequence_id(client: &Client, event_id: Uuid) -> Result<Option<i64>> {
+    let fault = |error| sql_fault("cannot look for an event's deliveries", error);
+    let sql = "select sequence_id from rowhook.deliveries where event_id = $1 \
+               union all select sequence_id from rowhook.attempts where event_id = $1 limit 1";
+    let row = client.query_opt(sql, &[&event_id]).await.map_err(fault)?;
+    row.map(|row| row.try_get(0)).transpose().map_err(fault)
 }

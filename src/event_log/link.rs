@@ -1,6 +1,7 @@
 //! A connection to the log that is made when it is needed, and again when it was lost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
@@ -15,6 +16,8 @@ pub struct Link {
     /// Statements that are safe to lose with the server's last moments: what they record is done
     /// again after a crash.
     relaxed: bool,
+    /// How long a statement waits for the locks of others; `None` as the server says.
+    lock_timeout: Option<Duration>,
     current: Arc<Mutex<Option<Connection>>>,
 }
 
@@ -26,6 +29,7 @@ impl Link {
             target: Arc::new(target.clone()),
             application,
             relaxed: false,
+            lock_timeout: None,
             current: Arc::default(),
         }
     }
@@ -36,6 +40,16 @@ impl Link {
         Self {
             relaxed: true,
             ..Self::new(target, application)
+        }
+    }
+
+    /// The same for statements of many who wait for each other: one that meets somebody's lock fails
+    /// after this time, and is made again later, instead of holding up all the others.
+    #[must_use]
+    pub fn impatient(self, lock_timeout: Duration) -> Self {
+        Self {
+            lock_timeout: Some(lock_timeout),
+            ..self
         }
     }
 
@@ -59,15 +73,25 @@ impl Link {
             return Ok(connection.clone());
         }
         let connection = Connection::open(&self.target, self.application).await?;
-        if self.relaxed {
-            connection
-                .batch_execute("set synchronous_commit = off")
-                .await
-                .map_err(|error| {
-                    crate::wal::server_error::sql_fault("cannot set up a log session", error)
-                })?;
+        let settings = self.settings();
+        if !settings.is_empty() {
+            connection.batch_execute(&settings).await.map_err(|error| {
+                crate::wal::server_error::sql_fault("cannot set up a log session", error)
+            })?;
         }
         *current = Some(connection.clone());
         Ok(connection)
+    }
+
+    /// What a new session begins with.
+    fn settings(&self) -> String {
+        let mut settings = String::new();
+        if self.relaxed {
+            settings += "set synchronous_commit = off;";
+        }
+        if let Some(timeout) = self.lock_timeout {
+            settings += &format!("set lock_timeout = {};", timeout.as_millis());
+        }
+        settings
     }
 }

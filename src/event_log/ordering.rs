@@ -1,4 +1,4 @@
-//! How a subscription orders its events, as its row says, and the lanes of its waiting deliveries.
+//! How a subscription orders its events, as its row says, and the lanes of its deliveries.
 
 use tokio_postgres::Client;
 
@@ -25,6 +25,31 @@ pub async fn noted(client: &Client, name: &str) -> Result<Option<String>> {
         .map_err(fault)?;
     let ordering = row.map(|row| row.try_get(0)).transpose().map_err(fault)?;
     Ok(ordering.flatten())
+}
+
+/// The deliveries that keep their rows under another ordering, in ascending order: dead ones, and those
+/// up to the cursor.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn kept(client: &Client, name: &str, cursor: i64) -> Result<Vec<i64>> {
+    let fault = |error| {
+        sql_fault(
+            format!("cannot read the deliveries of webhook \"{name}\""),
+            error,
+        )
+    };
+    let rows = client
+        .query(
+            "select sequence_id from rowhook.deliveries \
+              where subscription = $1 and (state = 'dead' or sequence_id <= $2) order by 1",
+            &[&name, &cursor],
+        )
+        .await
+        .map_err(fault)?;
+    rows.iter()
+        .map(|row| row.try_get(0).map_err(fault))
+        .collect()
 }
 
 /// Notes another ordering and gives deliveries their lanes by it, in one statement: all of it or

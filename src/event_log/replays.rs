@@ -247,6 +247,30 @@ pub async fn cancel_all(client: &Client, webhook: &str, reason: &str) -> Result<
     Ok(())
 }
 
+/// How many deliveries the replays of a webhook have left, waiting and dead.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn deliveries_of(client: &Client, webhook: &str) -> Result<i64> {
+    let fault = |error| sql_fault("cannot count the deliveries of replays", error);
+    let sql = "select count(*) from rowhook.deliveries d join rowhook.replays r on r.name = d.subscription \
+                where r.webhook = $1";
+    let row = client.query_one(sql, &[&webhook]).await.map_err(fault)?;
+    row.try_get(0).map_err(fault)
+}
+
+/// Removes what the replays of a webhook have left. Their cursors go when the daemon sees that nothing
+/// needs them: one that still runs would take itself for fenced off without.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn forget_deliveries(client: &Client, webhook: &str) -> Result<()> {
+    let sql = "delete from rowhook.deliveries d using rowhook.replays r \
+                where r.name = d.subscription and r.webhook = $1";
+    execute(client, sql, &[&webhook]).await?;
+    Ok(())
+}
+
 /// Counts what the retention has taken behind `after` and up to `gone_to`, once.
 ///
 /// # Errors
@@ -258,6 +282,17 @@ pub async fn skip(client: &Client, id: i64, after: i64, gone_to: i64) -> Result<
                 where replay_id = $1";
     execute(client, sql, &[&id, &after, &gone_to]).await?;
     Ok(())
+}
+
+/// How many events were delivered for it.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn delivered(client: &Client, id: i64) -> Result<i64> {
+    let fault = |error| sql_fault("cannot read a replay's state", error);
+    let sql = "select delivered from rowhook.replays where replay_id = $1";
+    let row = client.query_opt(sql, &[&id]).await.map_err(fault)?;
+    row.map_or(Ok(0), |row| row.try_get(0)).map_err(fault)
 }
 
 /// Removes what an ended replay has no use for: what waits, if it was cut off, and what operators gave

@@ -1,13 +1,24 @@
 //! What operators want done with deliveries: they write it beside the row, and the daemon takes it away
 //! together with what it did.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::deliveries::DeliveryRow;
 use crate::fault::Result;
 use crate::wal::server_error::sql_fault;
+
+/// Rows that one transaction asks for.
+const CHUNK: usize = 1_000;
+/// How long one attempt waits for the locks of others, and how long until the next one.
+const LOCK_PATIENCE: Duration = Duration::from_millis(100);
+/// How long it is tried.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,31 +180,83 @@ impl Chosen {
             .collect()
     }
 
-    /// Asks for them all; gives for how many, by webhook. The daemon's own writes are not in the way.
-    /// Nobody sends again what a replay left that was cut off.
+    /// Asks for them all, [`CHUNK`] by [`CHUNK`], so that the daemon's own writes wait for no more than
+    /// a few; gives for how many, by webhook. `told` hears how many rows were looked at. Nobody sends
+    /// again what a replay left that was cut off.
     ///
     /// # Errors
-    /// By the server's SQLSTATE.
-    pub async fn request(&self, client: &Client, request: Request) -> Result<Vec<(String, i64)>> {
+    /// Transient, if somebody else keeps rows locked; otherwise by the server's SQLSTATE.
+    pub async fn request(
+        &self,
+        client: &Client,
+        request: Request,
+        mut told: impl FnMut(usize),
+    ) -> Result<Vec<(String, i64)>> {
+        let mut asked = Vec::new();
+        for (webhook, ids) in self.ids(client).await? {
+            let mut count = 0;
+            for chunk in ids.chunks(CHUNK) {
+                count += ask(client, request, &webhook, chunk).await?;
+                told(chunk.len());
+            }
+            if count > 0 {
+                asked.push((webhook, count));
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Their sequence ids, by webhook.
+    async fn ids(&self, client: &Client) -> Result<Vec<(String, Vec<i64>)>> {
         let sql = format!(
-            "with asked as (update rowhook.deliveries d \
-                set request = '{0}', requested_at = clock_timestamp() \
-               from ({CHOSEN}) c \
-              where d.subscription = c.subscription and d.sequence_id = c.sequence_id \
-                and $9::bigint is not null \
-                and ('{0}' = 'discard' or not exists (select from rowhook.replays r \
-                     where r.name = d.subscription and r.state in ('cancelled', 'failed'))) \
-             returning d.subscription) select subscription, count(*) from asked group by 1 order by 1",
-            request.as_str()
+            "select c.subscription, array_agg(c.sequence_id order by c.sequence_id) from ({CHOSEN}) c \
+              where $9::bigint is not null group by 1 order by 1"
         );
         let rows = self.query(client, &sql, 0).await?;
-        let count = |row: &Row| -> Result<_, tokio_postgres::Error> {
+        let ids = |row: &Row| -> Result<_, tokio_postgres::Error> {
             Ok((row.try_get(0)?, row.try_get(1)?))
         };
         rows.iter()
-            .map(|row| count(row).map_err(|error| sql_fault("cannot count deliveries", error)))
+            .map(|row| ids(row).map_err(|error| sql_fault("cannot read the deliveries", error)))
             .collect()
     }
+}
+
+/// Asks for a few deliveries of one webhook; gives for how many. While somebody else holds one of
+/// them it holds none: the daemon must not wait behind both.
+async fn ask(client: &Client, request: Request, webhook: &str, ids: &[i64]) -> Result<i64> {
+    let began = Instant::now();
+    let lock = format!("set lock_timeout = {}", LOCK_PATIENCE.as_millis());
+    let fault = |error| sql_fault("cannot ask for deliveries", error);
+    client.batch_execute(&lock).await.map_err(fault)?;
+    loop {
+        let sql = include_str!("../../sql/ask_for_deliveries.sql");
+        match client
+            .execute(sql, &[&webhook, &ids, &request.as_str()])
+            .await
+        {
+            Ok(count) => return Ok(i64::try_from(count).unwrap_or(i64::MAX)),
+            Err(error) if is_in_the_way(&error) && began.elapsed() < PATIENCE => {
+                tokio::time::sleep(LOCK_PATIENCE).await;
+            }
+            Err(error) if is_in_the_way(&error) => {
+                return Err(fault(error).next_step(
+                    "another session keeps rows of rowhook.deliveries locked: end its transaction, \
+                     and run this again",
+                ));
+            }
+            Err(error) => return Err(fault(error)),
+        }
+    }
+}
+
+/// Whether another session's locks kept a statement from its rows.
+fn is_in_the_way(error: &tokio_postgres::Error) -> bool {
+    let locked = [
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+    ];
+    error.code().is_some_and(|code| locked.contains(code))
 }
 
 fn shown(row: &Row) -> Result<Shown, tokio_postgres::Error> {

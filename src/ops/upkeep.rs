@@ -24,6 +24,7 @@ use crate::capture::Standing;
 use crate::capture::tables::{self, Look};
 use crate::event::Capture;
 use crate::event_log::{Inlet, Link, Note, keys, retention};
+use crate::failpoint::between_looks;
 use crate::fault::Result;
 use crate::wal::{Source, Target, server_error::sql_fault, slot};
 
@@ -65,7 +66,7 @@ pub async fn watch_slot(
     let mut growth = Growth::default();
     let mut level = Level::Fine;
     let mut news = News::default();
-    while pause(SLOT_INTERVAL, &stop).await {
+    while pause(between_looks(SLOT_INTERVAL), &stop).await {
         let measured = async { slot::retained(&link.connection().await?, &source.slot).await };
         let Ok(Some(retained)) = measured.await else {
             continue;

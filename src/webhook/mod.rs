@@ -26,6 +26,6 @@ pub use delivery::{Delivery, delivery_id};
 pub use endpoint::{Endpoint, Format};
 pub use payload::Payload;
 pub use render::{Body, Renderer};
-pub use send::{ClientTls, Sender, Unresolved, addresses, is_own_header};
+pub use send::{ClientTls, NoConnection, Sender, Unresolved, addresses, handshake, is_own_header};
 pub use statuses::{StatusAction, Statuses};
 pub use url_tokens::without_tokens;

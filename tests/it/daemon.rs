@@ -18,6 +18,8 @@ use crate::receiver::Receiver;
 
 /// How long a test waits for the daemon before it gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What others have written is seen this soon; it takes seconds otherwise.
+const LOOKS: &str = "100ms";
 /// Time to let a server that is not up yet come up before it is asked again.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -148,6 +150,7 @@ impl Rowhook {
             .args(arguments)
             .current_dir(self.directory.path())
             .env_remove("NOTIFY_SOCKET")
+            .env("ROWHOOK_TEST_LOOKS", LOOKS)
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .kill_on_drop(true);

@@ -533,8 +533,10 @@ async fn a_receiver_that_comes_back_is_not_flooded() {
         waiting.count()
     };
     receiver.wait_for(|requests| in_flight(requests) == 2).await;
-    // A turn of the daemon's loop later there are still two.
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    // The daemon shows how it stands after it has sent what it may.
+    let text = shown(&served, "rowhook_breaker_open{webhook=\"hook\"} 0").await;
+    let line = "rowhook_requests_in_flight{webhook=\"hook\"} 2";
+    assert!(text.lines().any(|shown| shown == line), "{text}");
     assert_eq!(in_flight(&receiver.requests()), 2);
     gate.open();
     accepted(&receiver, 400).await;
@@ -719,19 +721,95 @@ async fn after_a_change_of_order_what_has_no_row_yet_is_not_overtaken() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_told_to_rest_leaves_no_rows() {
+async fn a_dead_one_that_is_sent_again_after_a_change_of_order_keeps_to_the_new_one() {
     let receiver = Receiver::start().await;
-    receiver.answer_next([Reply::with_header(429, "Retry-After", "7")]);
+    receiver.answer_next([Reply::Status(404)]);
+    let dead = |order: &str| {
+        toml! { order = order
+        retry = { attempts = 10, initial = "50ms", max = "1s", statuses = { "404" = "dead" } } }
+    };
+    let mut served = Served::to(&receiver, dead("none")).await;
+    served.insert(1, 1).await;
+    served.wait_for_deliveries(&["1 dead 1"]).await;
+    served.rowhook = served
+        .rowhook
+        .set("webhook", toml::Value::Array(Vec::new()))
+        .webhook_to("hook", &receiver, dead("strict"));
+    served.daemon.signal("HUP").await;
+    served
+        .daemon
+        .wait_for_log("have their lanes by the new order")
+        .await;
+    let query = "select lane from rowhook.deliveries";
+    let lane: String = served.client.query_one(query, &[]).await.unwrap().get(0);
+    assert_eq!(lane, "*");
+    // One in strict order: while it is sent, nothing else is.
+    let gate = Gate::closed();
+    receiver.answer_next([Reply::Held(gate.clone(), Box::new(Reply::Status(200)))]);
+    served
+        .rowhook
+        .succeed(&["deliveries", "retry", "--all"])
+        .await;
+    receiver.wait_for_count(2).await;
+    served.insert(2, 2).await;
+    shown(
+        &served,
+        "rowhook_subscription_lag_events{webhook=\"hook\"} 1",
+    )
+    .await;
+    assert_eq!(receiver.requests().len(), 2);
+    gate.open();
+    let requests = accepted(&receiver, 2).await;
+    let sent: Vec<i64> = requests.iter().map(|r| r.sequence_id).collect();
+    assert_eq!(sent, [1, 1, 2]);
+    served.wait_for_deliveries(&[]).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_is_told_to_rest_leaves_no_rows() {
+    a_batch_leaves_no_rows(429).await;
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_and_is_told_when_to_come_back_leaves_no_rows() {
+    a_batch_leaves_no_rows(500).await;
+}
+
+async fn a_batch_leaves_no_rows(status: u16) {
+    let receiver = Receiver::start().await;
+    receiver.answer_next([Reply::with_header(status, "Retry-After", "6")]);
     let more = toml! {
         concurrency = 1
         batch = { max_events = 10, max_wait = "50ms" }
     };
-    let served = with_backlog(&receiver, more, 3).await;
+    let prepared = Prepared::with(|rowhook| rowhook.webhook_to("hook", &receiver, more)).await;
+    let noting = "
+        create schema noted;
+        create table noted.deliveries (sequence_id bigint);
+        create function noted.one() returns trigger language plpgsql as $$
+        begin insert into noted.deliveries values (new.sequence_id); return null; end $$;
+        create trigger noted after insert on rowhook.deliveries for each row execute function noted.one();
+        insert into t select i, 0 from generate_series(1, 40) i";
+    prepared.client.batch_execute(noting).await.unwrap();
+    let served = prepared.served().await;
     served.daemon.wait_for_log("asks for a rest").await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(served.deliveries().await, Vec::<String>::new());
     let requests = accepted_in_batches(&receiver, 40).await;
-    assert_batches_in_order(&requests);
+    assert!(requests[1].at - requests[0].at >= Duration::from_millis(5_990));
     served.wait_for_cursor("hook", 40).await;
-    served.wait_for_deliveries(&[]).await;
+    let query = "select count(*) from noted.deliveries";
+    let rows: i64 = served.client.query_one(query, &[]).await.unwrap().get(0);
+    assert_eq!(rows, 0);
+}
+
+/// Waits until the metrics have this line; gives all of them.
+async fn shown(served: &Served, line: &str) -> String {
+    let text = std::cell::RefCell::new(String::new());
+    wait_for(&served.client, line, async || {
+        let now = served.daemon.get("/metrics").await.1;
+        let found = now.lines().any(|shown| shown == line);
+        text.replace(now);
+        found
+    })
+    .await;
+    text.into_inner()
 }

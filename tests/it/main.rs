@@ -55,6 +55,7 @@ mod endpoints;
 mod bad_days;
 mod seeing;
 mod lanes;
+mod crowd;
 mod restarts;
 mod replay;
 mod reload;

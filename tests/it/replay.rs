@@ -1,10 +1,9 @@
 //! Stored events, sent again.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use toml::{Table, toml};
 
+use crate::daemon::Rowhook;
 use crate::logged::{events, wait_for, wait_for_logged};
 use crate::receiver::{Received, Receiver, Reply};
 use crate::served::{Served, accepted, assert_in_order};
@@ -621,8 +620,69 @@ async fn a_replay_whose_statements_wait_holds_up_no_live_event() {
     let other = served.database.client().await;
     let lock = "begin; select from rowhook.replays for update";
     other.batch_execute(lock).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let waiting = "select 1 from pg_stat_activity where datname = current_database() \
+                    and application_name = 'rowhook replays' and wait_event_type = 'Lock'";
+    wait_for(&served.client, "a replay that waits", async || {
+        let row = served.client.query_opt(waiting, &[]).await;
+        row.unwrap().is_some()
+    })
+    .await;
     served.insert(101, 110).await;
     served.wait_for_cursor("hook", 110).await;
     other.batch_execute("rollback").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_delivered_is_counted_once_though_answers_of_the_log_are_lost() {
+    let receiver = Receiver::start().await;
+    // Every other flush is made, and nobody hears of it.
+    let lost = vec!["1*return(fault)->1*off"; 40].join("->");
+    let settings = |rowhook: Rowhook| {
+        rowhook
+            .webhook_to("hook", &receiver, Table::new())
+            .env("FAILPOINTS", &format!("dispatch.flushed={lost}"))
+    };
+    let served = Served::with(settings).await;
+    served.insert(1, 20).await;
+    served.wait_for_cursor("hook", 20).await;
+    let replay = [
+        "replay",
+        "--webhook",
+        "hook",
+        "--after",
+        "0",
+        "--rate",
+        "40/s",
+    ];
+    let said = served.rowhook.succeed(&replay).await;
+    assert!(said.contains(": 20 delivered"), "{said}");
+    assert!(served.daemon.logs().contains("failpoint dispatch.flushed"));
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_forgotten_leaves_nothing_of_its_replays() {
+    let receiver = Receiver::start().await;
+    let mut served = with_a_dead_one(&receiver).await;
+    served.rowhook = served
+        .rowhook
+        .set("webhook", toml::Value::Array(Vec::new()));
+    served.daemon.signal("HUP").await;
+    served.daemon.wait_for_log("webhooks reloaded").await;
+    let count = async |what: &str| -> i64 {
+        let query = format!("select count(*) from rowhook.{what}");
+        served.client.query_one(&query, &[]).await.unwrap().get(0)
+    };
+    wait_for(&served.client, "a webhook that is not served", async || {
+        count("subscriptions where served").await == 0
+    })
+    .await;
+    let forget = ["webhooks", "forget", "hook", "--yes"];
+    let said = served.rowhook.succeed(&forget).await;
+    assert!(said.contains("its replays with 1 deliveries"), "{said}");
+    assert_eq!(count("deliveries").await, 0);
+    wait_for(&served.client, "no cursor of a replay", async || {
+        count("subscriptions").await == 0
+    })
+    .await;
+    assert_eq!(served.daemon.stop().await, Some(0));
 }

@@ -672,3 +672,48 @@ async fn attempts_are_counted_by_outcome_and_class_and_timed() {
         assert!(text.contains(line), "no {line} in\n{text}");
     }
 }
+
+#[tokio::test]
+async fn an_event_that_the_retention_took_is_explained_by_what_is_left() {
+    let receiver = Receiver::start().await;
+    receiver.on_request(|request| match request.sequence_id {
+        2 => Reply::Status(404),
+        _ => Reply::Status(200),
+    });
+    let settings = |rowhook: Rowhook| {
+        rowhook
+            .set("log.segment_size", 10)
+            .set("log.retention", "1d")
+            .webhook_to(
+                "hook",
+                &receiver,
+                toml! { retry = { statuses = { "404" = "dead" } } },
+            )
+    };
+    let mut served = Served::with(settings).await;
+    served.insert(1, 15).await;
+    served.wait_for_cursor("hook", 15).await;
+    let id = "select event_id::text from rowhook.events where sequence_id = 1";
+    let id: String = served.client.query_one(id, &[]).await.unwrap().get(0);
+    assert_eq!(served.daemon.stop().await, Some(0));
+    served
+        .execute("update rowhook.events set created_at = now() - interval '2 days' where sequence_id <= 10")
+        .await;
+    served.restart().await;
+    served.daemon.wait_for_log("dropped old segments").await;
+    let said = served.rowhook.fail(&["explain", &id], 1).await;
+    for part in [
+        "the log holds events 11 to 15",
+        "delivered",
+        "answered 200, attempt 1",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    let said = served.rowhook.fail(&["explain", "2", "--json"], 1).await;
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(told["log"], serde_json::json!({"oldest": 11, "newest": 15}));
+    assert_eq!(of(&told, "hook")["state"], "dead");
+    assert_eq!(told["attempts"][0]["status"], 404);
+    let said = served.rowhook.fail(&["explain", "16"], 1).await;
+    assert!(said.contains("the log holds no event 16"), "{said}");
+}

@@ -248,3 +248,47 @@ async fn certificates_are_read_anew_with_the_settings() {
     served.insert(2, 2).await;
     accepted(&receiver, 2).await;
 }
+
+#[tokio::test]
+async fn check_judges_an_endpoint_s_certificate_and_sends_nothing() {
+    let receiver = Receiver::start().await;
+    let (authority, other) = (Authority::new("one"), Authority::new("another"));
+    let front = TlsFront::before(&receiver, &authority).await;
+    let prepared = Prepared::with(|rowhook| rowhook).await;
+    let ca = prepared.rowhook.directory().join("ca.pem");
+    let plain = receiver.url().replace("http://", "https://");
+    let webhook = |url: &str| {
+        let mut more = toml! { tls = { ca_file = "" } };
+        let tls = more["tls"].as_table_mut().unwrap();
+        tls.insert("ca_file".into(), ca.to_str().unwrap().into());
+        more.insert("url".into(), url.into());
+        more
+    };
+    other.write(&ca);
+    let rowhook = prepared
+        .rowhook
+        .webhook_to("front", &receiver, webhook(&front.url()))
+        .webhook_to("plain", &receiver, webhook(&plain));
+    let find = async |name: &str| -> (Value, Value) {
+        let report = rowhook.json(&["check"]).await;
+        let about = format!("webhook \"{name}\"");
+        let mut findings = report["findings"].as_array().unwrap().iter();
+        let finding = findings.find(|finding| finding["about"] == *about).unwrap();
+        (finding["message"].clone(), finding["fix"].clone())
+    };
+    let (says, fix) = find("front").await;
+    let says = says.as_str().unwrap();
+    assert!(
+        says.contains("a certificate that is not accepted"),
+        "{says}"
+    );
+    assert!(fix.as_str().unwrap().contains("tls.ca_file"), "{fix}");
+    let (says, fix) = find("plain").await;
+    assert!(fix.as_str().unwrap().contains("speaks TLS"), "{says} {fix}");
+
+    authority.write(&ca);
+    let (says, fix) = find("front").await;
+    let says = says.as_str().unwrap();
+    assert!(says.ends_with("its certificate is trusted"), "{says}");
+    assert_eq!((fix, receiver.count()), (Value::Null, 0));
+}

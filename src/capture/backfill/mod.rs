@@ -29,6 +29,7 @@ use super::Standing;
 use crate::event::Capture;
 use crate::event_log::Link;
 use crate::event_log::backfills::{self, Backfill, State};
+use crate::failpoint::between_looks;
 use crate::fault::{Fault, Kind, Result};
 use crate::wal::{Connection, Source, Target};
 
@@ -107,7 +108,7 @@ impl Backfiller {
             };
             let pause = match step {
                 Ok(true) => continue,
-                Ok(false) => LOOK_INTERVAL,
+                Ok(false) => between_looks(LOOK_INTERVAL),
                 Err(fault) => {
                     tracing::warn!(error = %fault.cause(), "a backfill is interrupted");
                     LOOK_INTERVAL

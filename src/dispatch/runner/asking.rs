@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::State;
 use crate::event_log::requests::{self, Requested};
+use crate::failpoint::between_looks;
 use crate::fault::Result;
 
 /// Requests that are read at once.
@@ -42,7 +43,7 @@ impl Asking {
     fn ended(&mut self, now: Instant, has_looked: bool) {
         self.under_way = None;
         self.has_looked |= has_looked;
-        self.next = Some(now + INTERVAL);
+        self.next = Some(now + between_looks(INTERVAL));
     }
 }
 

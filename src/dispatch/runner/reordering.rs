@@ -1,10 +1,10 @@
-//! A changed `order` or `order_by`: what waits in rows gets its lanes by the new one.
+//! A changed `order` or `order_by`: what waits in rows, or is dead, gets its lanes by the new one.
 
 use tokio_postgres::Client;
 
 use super::Runner;
 use crate::dispatch::ordering::Ordering;
-use crate::event_log::{deliveries, ordering, read};
+use crate::event_log::{ordering, read};
 use crate::fault::Result;
 
 /// Events that are read from the log at once, at the most …
@@ -13,7 +13,7 @@ const PAGE: usize = 500;
 const PAGE_BYTES: usize = 4 << 20;
 
 impl Runner {
-    /// Gives what waits its new lanes, if the rows were written under another ordering. Otherwise
+    /// Gives what waits, and what is dead and may be sent again, its new lanes, if the rows were written under another ordering. Otherwise
     /// events would overtake those of their key that wait in the old lanes. What waits after the cursor
     /// may come behind events that have no row and were of other lanes: it is read again with them.
     pub(super) async fn follow_ordering(&self, connection: &Client, cursor: i64) -> Result<()> {
@@ -23,16 +23,11 @@ impl Runner {
         if noted.as_deref() == Some(&now.to_string()) {
             return Ok(());
         }
-        let waiting: Vec<i64> = deliveries::unfinished(connection, name)
-            .await?
-            .into_iter()
-            .filter(|row| !row.dead && row.sequence_id <= cursor)
-            .map(|row| row.sequence_id)
-            .collect();
-        let lanes = lanes(connection, &now, &waiting).await?;
+        let kept = ordering::kept(connection, name, cursor).await?;
+        let lanes = lanes(connection, &now, &kept).await?;
         ordering::change(connection, name, self.epoch, &now.to_string(), &lanes).await?;
         if !lanes.is_empty() {
-            tracing::info!(webhook = %name, ordering = %now, deliveries = lanes.len(), "waiting deliveries have their lanes by the new order");
+            tracing::info!(webhook = %name, ordering = %now, deliveries = lanes.len(), "waiting and dead deliveries have their lanes by the new order");
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What a replay does otherwise: it reads a range, goes behind live traffic, and comes to an end.
 
 use tokio::time::Instant;
+use tokio_postgres::Client;
 
 use super::State;
 use super::feeding::{PAGE, PAGE_BYTES, beside, next_page};
@@ -10,6 +11,7 @@ use crate::dispatch::replays::hold_of;
 use crate::event::Event;
 use crate::event_log::deliveries::{self, Settlement};
 use crate::event_log::{read, replays};
+use crate::fault::Result;
 use crate::ops::metrics::WebhookLabel;
 
 /// Sequence ids that one query looks through at the most, where few of them are wanted.
@@ -22,21 +24,24 @@ pub(super) struct Replaying {
     live: WebhookLabel,
     /// How far the reading under way goes, and how many events it asks for.
     asked: (i64, i64),
-    /// Delivered since the last flush.
+    /// Delivered in all: written as it is, so that a flush whose answer was lost can be made again.
     delivered: i64,
 }
 
 impl Replaying {
-    pub(super) fn of(subscription: &Subscription) -> Option<Self> {
-        let replay = subscription.replay.clone()?;
-        Some(Self {
+    /// `None` for a webhook's own deliveries.
+    pub(super) async fn of(client: &Client, subscription: &Subscription) -> Result<Option<Self>> {
+        let Some(replay) = subscription.replay.clone() else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
             live: WebhookLabel {
                 webhook: replay.webhook.clone(),
             },
             asked: (0, 0),
-            delivered: 0,
+            delivered: replays::delivered(client, replay.id).await?,
             replay,
-        })
+        }))
     }
 }
 
@@ -131,8 +136,8 @@ impl State {
 
     /// What the next flush has to write.
     pub(super) fn settlement(&mut self) -> Settlement {
-        let replaying = self.replaying.as_mut();
-        let replayed = replaying.map(|it| (it.replay.id, std::mem::take(&mut it.delivered)));
+        let replaying = self.replaying.as_ref();
+        let replayed = replaying.map(|it| (it.replay.id, it.delivered));
         Settlement {
             replayed,
             ..self.window.settlement()

@@ -1,6 +1,7 @@
 //! Attempts: what is ready goes out, and what came of it is decided.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -148,7 +149,8 @@ impl State {
 
     /// What follows: the breaker first, because an endpoint that is down says nothing of the event.
     fn decide(&mut self, job: &Job, outcome: &Outcome, verdict: &Verdict, now: Instant) -> Fate {
-        if !self.consult_breaker(job.sequence_id, outcome, verdict, now) {
+        let rest = outcome.asks_for_rest();
+        if !self.consult_breaker(job.sequence_id, outcome, verdict, rest, now) {
             return Fate::NotCounted;
         }
         let step = next_step(
@@ -165,16 +167,18 @@ impl State {
         Fate::Decided(step, said)
     }
 
-    /// Tells the breaker of an attempt; says whether it counts.
+    /// Tells the breaker of an attempt, and for how long (`rest`) no other is wanted; says whether it
+    /// counts.
     pub(super) fn consult_breaker(
         &mut self,
         sequence_id: i64,
         outcome: &Outcome,
         verdict: &Verdict,
+        rest: Option<Duration>,
         now: Instant,
     ) -> bool {
         let was_open = self.breaker.is_open();
-        let counts = match (verdict, outcome.asks_for_rest()) {
+        let counts = match (verdict, rest) {
             _ if !outcome.is_of_the_endpoint() => true,
             (Verdict::Retry { .. }, Some(wait)) => self.breaker.rest(now, wait, rand::random()),
             (Verdict::Retry { retry_after }, None) => {
@@ -192,26 +196,26 @@ impl State {
             }
             (Verdict::PauseSubscription { .. }, _) => true,
         };
-        self.tell_breaker(was_open, outcome);
+        self.tell_breaker(was_open, outcome, rest);
         self.note_breaker(outcome);
         counts
     }
 
-    fn tell_breaker(&self, was_open: bool, outcome: &Outcome) {
+    fn tell_breaker(&self, was_open: bool, outcome: &Outcome, rest: Option<Duration>) {
         let webhook = &self.runner.subscription.name;
-        match (was_open, self.breaker.is_open()) {
-            (false, true) if outcome.asks_for_rest().is_some() => {
-                tracing::warn!(%webhook, last = %outcome, rest = ?outcome.asks_for_rest().unwrap_or_default(), "the endpoint asks for a rest: events wait in the log until it is over");
+        match (was_open, self.breaker.is_open(), rest) {
+            (false, true, Some(rest)) => {
+                tracing::warn!(%webhook, last = %outcome, ?rest, "the endpoint asks for a rest: events wait in the log until it is over");
             }
-            (false, true) => {
+            (false, true, None) => {
                 tracing::warn!(%webhook, last = %outcome, "the endpoint counts as down: events wait in the log, one probe at a time goes out");
             }
-            (true, false) => tracing::info!(%webhook, "the endpoint is back"),
+            (true, false, _) => tracing::info!(%webhook, "the endpoint is back"),
             _ => {}
         }
     }
 
-    pub(super) fn count(&self, fate: &Fate, created_at: i64) {
+    pub(super) fn count(&mut self, fate: &Fate, created_at: i64) {
         let outcome = match fate {
             Fate::Decided(Step::Settle, _) => {
                 let latency = age(created_at).as_secs_f64();
@@ -221,7 +225,9 @@ impl State {
             }
             Fate::Decided(Step::Retry { .. }, _) => "retried",
             Fate::Decided(Step::Dead { .. }, said) => {
-                tracing::warn!(webhook = %self.runner.subscription.name, last = %said, "a delivery is dead");
+                if self.deaths.count(Instant::now()) {
+                    tracing::warn!(webhook = %self.runner.subscription.name, last = %said, "a delivery is dead");
+                }
                 "dead"
             }
             Fate::Decided(Step::Pause { .. }, _) => "paused",
@@ -230,6 +236,12 @@ impl State {
         self.runner
             .metrics
             .attempt(&self.runner.subscription.name, outcome);
+    }
+
+    /// Dead deliveries that were not told one by one.
+    pub(super) fn tell_deaths(&self, untold: Option<u64>) {
+        let Some(deliveries) = untold else { return };
+        tracing::warn!(webhook = %self.runner.subscription.name, deliveries, "more deliveries are dead; `rowhook deliveries list` shows them");
     }
 
     /// `false` if it could not be noted: the next attempt has to ask again.

@@ -1,6 +1,7 @@
 //! Attempts of several events in one request.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -10,7 +11,7 @@ use super::{LOG_PAUSE, State};
 use crate::dispatch::Choice;
 use crate::dispatch::lane::LaneKey;
 use crate::dispatch::retry::{Step, next_step};
-use crate::dispatch::window::{Fate, Job};
+use crate::dispatch::window::{Fate, Job, QUICK_DELAY};
 use crate::event::Event;
 use crate::fault::Result;
 use crate::webhook::{Batch, Delivery, Outcome, Verdict, delivery_id};
@@ -185,11 +186,12 @@ impl State {
         let verdict = self.runner.subscription.retry.statuses.verdict(outcome);
         let first = parts.iter().find(|part| matches!(part.share, Share::Sent));
         let sequence_id = first.map_or(0, |part| part.sequence_id);
-        if !self.consult_breaker(sequence_id, outcome, &verdict, now) {
+        let rest = rest(several, &verdict, outcome);
+        if !self.consult_breaker(sequence_id, outcome, &verdict, rest, now) {
             return Ok(Common::All(Fate::NotCounted));
         }
         Ok(match verdict {
-            _ if several && is_of_one(&verdict, outcome) => Common::All(Fate::Apart),
+            _ if several && is_of_one(&verdict, outcome, rest) => Common::All(Fate::Apart),
             verdict if several && !outcome.is_of_the_event() => {
                 self.again_together(verdict, outcome)
             }
@@ -233,12 +235,23 @@ impl State {
     }
 }
 
+/// How long no request is wanted. What several events are refused with for longer than a quick retry
+/// waits is said of all of them, whatever its status: with a row for each, one answer would cost many.
+fn rest(several: bool, verdict: &Verdict, outcome: &Outcome) -> Option<Duration> {
+    match verdict {
+        Verdict::Retry {
+            retry_after: Some(wait),
+        } if several && *wait > QUICK_DELAY => Some(*wait),
+        _ => outcome.asks_for_rest(),
+    }
+}
+
 /// Whether what was said holds for one event, and nobody knows for which: none is given up, or passed
 /// over, for another one's sake. Where a rest is asked for, the breaker sees to it: one answer must not
 /// make a row of each event.
-fn is_of_one(verdict: &Verdict, outcome: &Outcome) -> bool {
+fn is_of_one(verdict: &Verdict, outcome: &Outcome, rest: Option<Duration>) -> bool {
     match (verdict, outcome) {
-        (Verdict::Retry { .. }, outcome) if outcome.asks_for_rest().is_some() => true,
+        (Verdict::Retry { .. }, _) if rest.is_some() => true,
         (Verdict::Dead { .. }, _) | (_, Outcome::NotRendered { .. }) => true,
         (Verdict::Settled, outcome) => !matches!(outcome, Outcome::Delivered { .. }),
         _ => false,

@@ -1,6 +1,6 @@
 use bytestring::ByteString;
 
-use super::super::tests::{Bench, again, event};
+use super::super::bench::{Bench, again, event};
 use super::*;
 use crate::dispatch::ordering::Ordering;
 use crate::dispatch::{Choice, Order, OrderBy};

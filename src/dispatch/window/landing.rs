@@ -66,16 +66,27 @@ impl Window {
         self.lanes.get_mut(key)?.items.front_mut()
     }
 
-    /// A lane is no longer in flight: what it holds may be sent when its turn comes.
+    /// A lane is no longer in flight: what it holds may be sent when its turn comes, and when its wait
+    /// from before is over.
     pub(super) fn release(&mut self, key: &LaneKey) {
         let Some(lane) = self.lanes.get_mut(key) else {
             return;
         };
-        if lane.items.is_empty() {
+        let Some(head) = lane.items.front_mut() else {
             self.lanes.remove(key);
-        } else {
+            return;
+        };
+        let Some(due) = head.not_before.take() else {
             lane.progress = Progress::Ready;
             self.ready.push_back(key.clone());
+            return;
+        };
+        lane.due = Some(due);
+        self.retries.push(due, key.clone());
+        if head.has_row {
+            self.park(key, None);
+        } else {
+            lane.progress = Progress::Waiting;
         }
     }
 
@@ -124,9 +135,21 @@ impl Window {
             lane.progress = Progress::Waiting;
             return;
         }
-        lane.progress = Progress::Parked;
         let due = clock.checked_add(after).unwrap_or(Timestamp::MAX);
-        let mut rows = vec![head.row(key, Some(due), Some(said.to_owned()))];
+        let row = head.row(key, Some(due), Some(said.to_owned()));
+        self.park(key, Some(row));
+    }
+
+    /// The first event of a lane waits as a row, which is new or is there, and so do those behind it.
+    fn park(&mut self, key: &LaneKey, row: Option<DeliveryRow>) {
+        let Some(lane) = self.lanes.get_mut(key) else {
+            return;
+        };
+        let Some(head) = lane.items.front_mut() else {
+            return;
+        };
+        lane.progress = Progress::Parked;
+        let mut rows = Vec::from_iter(row);
         let mut freed = head.park();
         // In strict order nobody could overtake those behind it: they wait in the log instead.
         if self.ordering.order != Order::Strict {

@@ -57,6 +57,8 @@ impl Window {
             return;
         };
         // Whatever stands before it goes first, and now.
+        let before = lane.items.iter_mut().take(place + 1);
+        before.for_each(|item| item.not_before = None);
         if matches!(lane.progress, Progress::Waiting | Progress::Parked) {
             lane.progress = Progress::Ready;
             lane.due = Some(now);
@@ -82,6 +84,13 @@ impl Window {
         let later = |item: &Item| item.sequence_id > row.sequence_id;
         let place = lane.items.iter().position(later);
         let place = place.unwrap_or(lane.items.len()).max(sent);
+        // It comes before one that waits for a retry, which goes on waiting after it.
+        if place == 0
+            && matches!(lane.progress, Progress::Waiting | Progress::Parked)
+            && let Some(head) = lane.items.front_mut()
+        {
+            head.not_before = lane.due;
+        }
         lane.mixed |= lane.items.range(..place).any(|item| !item.has_row);
         lane.items.insert(
             place,
@@ -92,6 +101,7 @@ impl Window {
                 event: None,
                 doubtful: true,
                 alone: false,
+                not_before: None,
                 has_row: true,
             },
         );
@@ -136,11 +146,13 @@ impl Window {
         };
         self.held_bytes = self.held_bytes.saturating_sub(item.bytes());
         self.parked = self.parked.saturating_sub(usize::from(item.has_row));
-        if lane.items.is_empty() {
-            self.lanes.remove(key);
-        } else if place == 0 && lane.progress != Progress::Ready {
-            lane.progress = Progress::Ready;
-            self.ready.push_back(key.clone());
+        let has_its_turn = lane.progress == Progress::Ready
+            && lane
+                .items
+                .front()
+                .is_some_and(|head| head.not_before.is_none());
+        if lane.items.is_empty() || place == 0 && !has_its_turn {
+            self.release(key);
         }
         true
     }

@@ -1,66 +1,43 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use bytestring::ByteString;
 use proptest::prelude::*;
-use uuid::Uuid;
 
 use super::*;
 use crate::dispatch::retry::Step;
+use crate::dispatch::window::bench::{self, event};
 use crate::dispatch::window::{Fate, Job};
-use crate::dispatch::{Batching, Choice, Order};
-use crate::event::{Action, Event, OldRow, Origin};
-use crate::wal::Lsn;
+use crate::dispatch::{Choice, Order};
 
-fn event(sequence_id: i64, resource_id: &str) -> Event {
-    Event {
-        sequence_id,
-        event_id: Uuid::from_u128(u128::from(sequence_id.unsigned_abs())),
-        event_type: "posts.updated".into(),
-        resource: "posts".into(),
-        resource_id: Some(ByteString::from(resource_id)),
-        action: Action::Updated,
-        created_at: 0,
-        record: None,
-        previous: None,
-        context: None,
-        data: None,
-        tenant: None,
-        related: None,
-        old_row: OldRow::Full,
-        unknown: Vec::new(),
-        as_text: Vec::new(),
-        erased_at: None,
-        origin: Origin {
-            schema: "".into(),
-            table: "".into(),
-            xid: 0,
-            commit_lsn: Lsn(0),
-            index: 0,
-        },
-    }
-}
-
-/// A window, a clock that is moved by hand, and the tables as flushes leave them.
+/// A bench with the tables as flushes leave them.
 struct Bench {
-    window: Window,
+    bench: bench::Bench,
     order: Order,
-    now: Instant,
-    clock: Timestamp,
     cursor: i64,
     rows: BTreeMap<i64, DeliveryRow>,
     requests: BTreeMap<i64, (Request, Timestamp)>,
 }
 
+impl Deref for Bench {
+    type Target = bench::Bench;
+
+    fn deref(&self) -> &bench::Bench {
+        &self.bench
+    }
+}
+
+impl DerefMut for Bench {
+    fn deref_mut(&mut self) -> &mut bench::Bench {
+        &mut self.bench
+    }
+}
+
 impl Bench {
     fn new(order: Order) -> Self {
-        let (now, clock) = (Instant::now(), Timestamp::UNIX_EPOCH);
         Self {
-            window: Window::new(order.into(), 0, Vec::new(), now, clock),
+            bench: bench::Bench::new(order),
             order,
-            now,
-            clock,
             cursor: 0,
             rows: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -81,20 +58,16 @@ impl Bench {
             })
             .filter(|row| !row.dead || row.sequence_id > self.cursor)
             .collect();
-        self.window = Window::new(self.order.into(), self.cursor, known, self.now, self.clock);
-        for (id, resource) in log.iter().filter(|(id, _)| *id > self.cursor) {
+        let (now, clock) = (self.now, self.clock);
+        self.window = Window::new(self.order.into(), self.cursor, known, now, clock);
+        let cursor = self.cursor;
+        for (id, resource) in log.iter().filter(|(id, _)| *id > cursor) {
             self.window.offer(event(*id, resource), &Choice::Wanted);
         }
     }
 
     fn asked(&self, id: i64) -> Option<Request> {
         self.requests.get(&id).map(|(request, _)| *request)
-    }
-
-    fn pass(&mut self, seconds: u64) {
-        self.now += Duration::from_secs(seconds);
-        let clock = self.clock.checked_add(Duration::from_secs(seconds));
-        self.clock = clock.unwrap();
     }
 
     fn flush(&mut self) {
@@ -132,33 +105,13 @@ impl Bench {
             })
             .collect();
         for one in asked {
-            self.window.obey(&one, self.now, self.clock);
+            let (now, clock) = (self.now, self.clock);
+            self.window.obey(&one, now, clock);
         }
     }
 
-    fn take(&mut self) -> Option<Job> {
-        self.window.next(self.now, usize::MAX)
-    }
-
-    fn gather(&mut self, max: usize, limit: usize) -> Option<Vec<Job>> {
-        let batching = Batching {
-            max_events: NonZeroUsize::new(max).unwrap(),
-            max_wait: Duration::ZERO,
-        };
-        self.window.gather(self.now, limit, &batching)
-    }
-
-    /// Those that went together have their fates, by their places.
-    fn end_all(&mut self, jobs: Vec<Job>, fate: impl Fn(usize) -> Fate) {
-        let fates = (0..).zip(jobs).map(|(place, job)| (job.lane, fate(place)));
-        self.window
-            .finished_together(fates.collect(), self.now, self.clock);
-    }
-
     fn end(&mut self, lane: &str, step: Step) {
-        let fate = Fate::Decided(step, "500".into());
-        self.window
-            .finished(&LaneKey::from(lane), fate, self.now, self.clock);
+        self.bench.end(lane, Fate::Decided(step, "500".into()));
     }
 
     fn dead(&mut self, lane: &str) {
@@ -168,11 +121,6 @@ impl Bench {
                 reason: "no".into(),
             },
         );
-    }
-
-    fn retry(&mut self, lane: &str, seconds: u64) {
-        let after = Duration::from_secs(seconds);
-        self.end(lane, Step::Retry { after });
     }
 
     /// Rows as `1 waiting 2`.
@@ -225,6 +173,59 @@ async fn a_dead_one_goes_before_what_came_after_it_but_not_into_what_is_being_se
     assert_eq!(bench.take().map(|job| job.sequence_id), Some(1));
     bench.end("posts/a", Step::Settle);
     assert_eq!(bench.take().map(|job| job.sequence_id), Some(3));
+}
+
+#[tokio::test]
+async fn a_dead_one_that_is_sent_again_leaves_the_one_behind_it_its_wait() {
+    for restarts in [false, true] {
+        let mut bench = Bench::new(Order::Resource);
+        for id in 1..=3 {
+            bench.window.offer(event(id, "a"), &Choice::Wanted);
+        }
+        bench.take();
+        bench.dead("posts/a");
+        bench.take();
+        bench.retry("posts/a", 600);
+        bench.flush();
+        bench.ask(1, Request::Retry);
+        bench.look();
+        bench.flush();
+        if restarts {
+            bench.restart(&[]);
+        }
+        assert_eq!(bench.take().map(|job| job.sequence_id), Some(1));
+        bench.window.offer(event(4, "a"), &Choice::Wanted);
+        bench.end("posts/a", Step::Settle);
+        bench.flush();
+        let waiting = ["2 waiting 1", "3 waiting 0", "4 waiting 0"];
+        assert_eq!(
+            (bench.cursor, bench.shown()),
+            (4, waiting.map(str::to_owned).to_vec())
+        );
+        bench.pass(599);
+        assert_eq!(bench.take().map(|job| job.sequence_id), None);
+        bench.pass(1);
+        assert_eq!(bench.take().map(|job| job.sequence_id), Some(2));
+    }
+}
+
+#[tokio::test]
+async fn a_wait_is_over_when_an_operator_wants_that_one_itself_sent_again() {
+    let mut bench = Bench::new(Order::Resource);
+    for id in 1..=2 {
+        bench.window.offer(event(id, "a"), &Choice::Wanted);
+    }
+    bench.take();
+    bench.dead("posts/a");
+    bench.take();
+    bench.retry("posts/a", 600);
+    bench.flush();
+    bench.ask(1, Request::Retry);
+    bench.ask(2, Request::Retry);
+    bench.look();
+    assert_eq!(bench.take().map(|job| job.sequence_id), Some(1));
+    bench.end("posts/a", Step::Settle);
+    assert_eq!(bench.take().map(|job| job.sequence_id), Some(2));
 }
 
 #[tokio::test]
@@ -467,8 +468,8 @@ proptest! {
                 }
                 Turn::Take | Turn::Gather(_) => {
                     let jobs = match turn {
-                        Turn::Gather(max) => bench.gather(max, 3),
-                        _ => bench.window.next(bench.now, 3).map(|job| vec![job]),
+                        Turn::Gather(max) => bench.gather(max, 0, 3),
+                        _ => bench.bench.window.next(bench.bench.now, 3).map(|job| vec![job]),
                     };
                     for job in jobs.iter().flatten() {
                         let at_once = flying.iter().flatten().any(|other| other.lane == job.lane);

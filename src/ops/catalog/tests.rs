@@ -93,15 +93,11 @@ pub(super) fn shop() -> Catalog {
         kind(TEXTS, "_text", Make::Array(25)),
     ];
     let rule = ResourceRule {
-        table: TableName {
+        redact: vec![("card".into(), Redaction::Mask)],
+        ..ResourceRule::of(TableName {
             schema: "public".into(),
             name: "orders".into(),
-        },
-        name: None,
-        key: None,
-        exclude: Vec::new(),
-        redact: vec![("card".into(), Redaction::Mask)],
-        previous: crate::event::PreviousFrom::Stream,
+        })
     };
     let capture = Capture {
         tables: vec![TablePattern {

@@ -154,12 +154,23 @@ pub async fn show(settings: &Settings, which: &str, output: Output) -> Result<Ex
 /// # Errors
 /// If the log cannot be asked.
 pub(super) async fn find(log: &Connection, which: &str) -> Result<Option<Event>> {
-    let found = reading::one(log, which.parse()?).await?;
+    let found = look_for(log, which).await?;
     if found.is_none() {
-        eprintln!(
-            "rowhook: the log holds no event {which}; `rowhook events list` shows what it holds"
-        );
+        tell_missing(which);
     }
+    Ok(found)
+}
+
+pub(super) fn tell_missing(which: &str) {
+    eprintln!("rowhook: the log holds no event {which}; `rowhook events list` shows what it holds");
+}
+
+/// The event with this id or sequence id; says nothing where there is none.
+///
+/// # Errors
+/// If the log cannot be asked.
+pub(super) async fn look_for(log: &Connection, which: &str) -> Result<Option<Event>> {
+    let found = reading::one(log, which.parse()?).await?;
     Ok(found)
 }
 

@@ -1,5 +1,7 @@
 //! `rowhook explain`: for each webhook, what became of an event.
 
+mod gone;
+
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -25,8 +27,8 @@ const ATTEMPTS_SHOWN: usize = 20;
 /// If the log cannot be asked. An event that it does not hold is exit code 1.
 pub async fn explain(settings: &Settings, which: &str, output: Output) -> Result<ExitCode> {
     let log = Connection::open(&settings.log.target, "rowhook explain").await?;
-    let Some(event) = events::find(&log, which).await? else {
-        return Ok(ExitCode::FAILURE);
+    let Some(event) = events::look_for(&log, which).await? else {
+        return gone::explain(&log, which, output).await;
     };
     let known = Known {
         subscriptions: facts::subscriptions(&log).await?,
@@ -105,6 +107,10 @@ fn show(event: &Event, accounts: &[(&str, Account)], attempts: &[AttemptRow]) ->
         vec![(*name).to_owned(), state, account.to_string()]
     });
     print::table(&["WEBHOOK", "STATE", "BECAUSE"], rows.collect())?;
+    show_attempts(attempts)
+}
+
+fn show_attempts(attempts: &[AttemptRow]) -> Result<()> {
     if attempts.is_empty() {
         return Ok(());
     }

@@ -37,14 +37,16 @@ pub async fn forget(settings: &Settings, name: &str, yes: bool) -> Result<()> {
                 .next_step("reload it, and try again two seconds later"),
         );
     }
+    let of_replays = replays::deliveries_of(&log, name).await?;
     print::line(format!(
-        "{name}: cursor at event {}, {} parked and {} dead deliveries, and its replays",
+        "{name}: cursor at event {}, {} parked and {} dead deliveries, and its replays with {of_replays} deliveries",
         webhook["cursor"], webhook["parked"], webhook["dead"]
     ))?;
     if !yes && !teardown::confirmed("forget", "Forget it?")? {
         return print::line("nothing was removed");
     }
     replays::cancel_all(&log, name, "the webhook was forgotten").await?;
+    replays::forget_deliveries(&log, name).await?;
     let sql = "delete from rowhook.subscriptions where name = $1";
     log.execute(sql, &[&name])
         .await

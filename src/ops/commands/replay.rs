@@ -1,7 +1,7 @@
 //! `rowhook replay`: asks the daemon to send stored events again, and watches it.
 
 mod dry_run;
-mod progress;
+pub(super) mod progress;
 
 use serde_json::{Value, json};
 

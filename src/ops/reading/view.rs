@@ -55,6 +55,7 @@ pub(crate) struct View<'a> {
     unknown: &'a [String],
     /// Columns of which a value stands as text.
     as_text: &'a [String],
+    /// When its values were erased, if they were.
     #[serde(skip_serializing_if = "Option::is_none")]
     erased_at: Option<String>,
     /// Where it comes from.

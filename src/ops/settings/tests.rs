@@ -15,6 +15,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::load::Environment;
+use super::show::show_with;
 use super::*;
 use crate::dispatch::{Order, Start};
 use crate::event::Redaction;
@@ -45,8 +46,12 @@ impl Written {
     }
 
     fn show(&self, environment: &[(&str, &str)]) -> String {
-        let (file, _) = load::read(&self.path(), &variables(environment)).unwrap();
-        toml::to_string(&file).unwrap()
+        show_with(&self.path(), false, &variables(environment)).unwrap()
+    }
+
+    fn show_json(&self) -> serde_json::Value {
+        let shown = show_with(&self.path(), true, &variables(&[])).unwrap();
+        serde_json::from_str(&shown).unwrap()
     }
 
     /// The message of the fault, the directory left out.

@@ -39,7 +39,9 @@ pub(super) fn denied(denied: &Denied) -> Outcome {
 }
 
 /// The error and every cause beneath it.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     successors(Some(error), |&error| cause(error))
 }
 

@@ -1,6 +1,7 @@
 //! One attempt: a signed request, and a bounded look at what comes back.
 
 mod failure;
+mod handshake;
 mod headers;
 mod resolve;
 mod tls;
@@ -18,9 +19,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use reqwest::dns::Resolve;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Method, Request, Response, Url, redirect};
+use reqwest::{Client, ClientBuilder, Method, Request, Response, Url, redirect};
 use tokio::time::timeout;
 
+pub use self::handshake::{NoConnection, handshake};
 use self::headers::Headers;
 pub use self::headers::is_own_header;
 use self::resolve::{Guarded, System};
@@ -79,7 +81,7 @@ impl Sender {
         let address = resolve::literal(&endpoint.url);
         Ok(Self {
             name: endpoint.name.clone(),
-            client: client(endpoint, names)?,
+            client: client(endpoint, names, |client| client)?,
             url: endpoint.url.clone(),
             headers: Headers::new(endpoint)?,
             excerpts: Excerpts::of(endpoint),
@@ -177,7 +179,11 @@ async fn drain(mut response: Response, within: Duration) -> Vec<u8> {
     body
 }
 
-fn client(endpoint: &Endpoint, names: Arc<dyn Resolve>) -> Result<Client, Fault> {
+fn client(
+    endpoint: &Endpoint,
+    names: Arc<dyn Resolve>,
+    change: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Result<Client, Fault> {
     // The process has one crypto provider; that another client has installed it already is fine.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let (interval, patience) = PING;
@@ -196,7 +202,7 @@ fn client(endpoint: &Endpoint, names: Arc<dyn Resolve>) -> Result<Client, Fault>
         // No certificate is ever looked at, and a machine without any must still be able to send.
         client = client.tls_certs_only([]);
     }
-    endpoint.tls.apply(client).build().map_err(|error| {
+    change(endpoint.tls.apply(client)).build().map_err(|error| {
         Fault::settings(format!("webhook {:?}: cannot set up TLS", endpoint.name))
             .because(error.without_url())
             .next_step(

@@ -150,12 +150,12 @@ fn seconds(otherwise: u64) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_equals_the_truth_whatever_is_killed() {
-    play(Round::new(chosen_seed(7002), seconds(30))).await;
+    play(Round::new(chosen_seed(7002), seconds(12))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_in_another_server_equals_the_truth_whatever_is_killed() {
-    play(Round::new(chosen_seed(7003), seconds(30))).await;
+    play(Round::new(chosen_seed(7003), seconds(12))).await;
 }
 
 /// Round after round, for `tests/history.sh`.

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::blows::{PLACES, TOGETHER};
 use crate::cluster::Database;
 use crate::daemon::{Daemon, Rowhook};
-use crate::logged::{events, wait_for};
+use crate::logged::wait_for;
 use crate::receiver::{Receiver, Reply};
 
 const TABLES: &str = "
@@ -84,11 +84,9 @@ impl Stage {
             row.map(|row| row.get(0)) == last
         })
         .await;
-        let logged = events(&self.client).await;
-        let logged: Vec<i64> = logged
-            .iter()
-            .filter_map(|event| event.record["id"].as_i64())
-            .collect();
+        let ids =
+            "select array_agg((record ->> 'id')::bigint order by sequence_id) from rowhook.events";
+        let logged: Vec<i64> = self.client.query_one(ids, &[]).await.unwrap().get(0);
         assert_eq!(logged, rows);
     }
 }

@@ -1,16 +1,17 @@
-//! The webhooks: can a connection be made? No request is sent; `rowhook webhooks test` does that.
+//! The webhooks: can a connection be made, and is its certificate trusted? No request is sent; `rowhook webhooks test` does that.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use rustls::CertificateError;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Report;
 use crate::dispatch::Subscription;
 use crate::ops::settings::Settings;
-use crate::webhook::{Sender, Unresolved, addresses};
+use crate::webhook::{Sender, Unresolved, addresses, handshake};
 
 /// A receiver that does not take a connection within this time will not be fast later.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,6 +52,9 @@ async fn reach(webhook: &Subscription, report: &mut Report) {
     };
     let port = addresses.first().map_or(0, SocketAddr::port);
     match timeout(PATIENCE, TcpStream::connect(addresses.as_slice())).await {
+        Ok(Ok(_)) if webhook.endpoint.url.scheme() == "https" => {
+            judge(webhook, about, &format!("{host}:{port}"), report).await;
+        }
         Ok(Ok(_)) => report.good(about, format!("{host}:{port} takes connections")),
         Ok(Err(error)) => report.remark(
             about,
@@ -62,6 +66,51 @@ async fn reach(webhook: &Subscription, report: &mut Report) {
             format!("{host}:{port} does not answer"),
             CHECK_RECEIVER,
         ),
+    }
+}
+
+/// Makes a TLS session with one that takes connections.
+async fn judge(webhook: &Subscription, about: String, place: &str, report: &mut Report) {
+    let problem = match handshake(&webhook.endpoint, PATIENCE).await {
+        Ok(Ok(())) => {
+            let says = format!("{place} takes connections, and its certificate is trusted");
+            return report.good(about, says);
+        }
+        Ok(Err(problem)) => problem,
+        Err(fault) => return report.fault(about, &fault),
+    };
+    match &problem.certificate {
+        Some(certificate) => report.remark(
+            about,
+            format!("{place} shows a certificate that is not accepted: {certificate}"),
+            certificate_fix(certificate),
+        ),
+        None => report.remark(
+            about,
+            format!("{place} makes no TLS session: {}", problem.detail),
+            CHECK_TLS,
+        ),
+    }
+}
+
+/// What to do about a certificate. Pure.
+fn certificate_fix(problem: &CertificateError) -> &'static str {
+    match problem {
+        CertificateError::UnknownIssuer => {
+            "name the issuer's CA certificate in tls.ca_file; if a public CA issued it, have the receiver send \
+             its intermediate certificates, too"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "have the receiver's certificate renewed; if it is not that old, set this machine's clock"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "set this machine's clock; if it is right, the receiver's certificate is not valid yet"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "use a name in the URL that the certificate is for, or have this one added to it"
+        }
+        CertificateError::Revoked => "have the receiver's certificate replaced: it was revoked",
+        _ => "have the receiver's certificate replaced; events wait in the log until it is",
     }
 }
 
@@ -89,6 +138,9 @@ const OTHERS_MAY_READ: u32 = 0o004;
 
 const CHECK_NETWORK: &str =
     "change the URL, or except the address in network.allow; until then its events wait in the log";
+
+const CHECK_TLS: &str =
+    "see that the URL's port speaks TLS, 1.2 or 1.3; events wait in the log until it does";
 
 const CHECK_RECEIVER: &str =
     "see that the receiver runs and that the URL is right; events wait in the log until it does";

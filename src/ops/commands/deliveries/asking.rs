@@ -9,6 +9,7 @@ use crate::event_log::deliveries::look_up;
 use crate::event_log::requests::{Chosen, Request};
 use crate::fault::{Fault, Result};
 use crate::ops::commands::print;
+use crate::ops::commands::replay::progress::bar;
 use crate::ops::settings::Settings;
 use crate::wal::{Connection, server_error::sql_fault};
 
@@ -40,7 +41,11 @@ pub(super) async fn request(
             print::line(said)
         };
     }
-    let asked = chosen.request(log, request).await?;
+    let bar = bar(request.as_str());
+    bar.set_length(u64::try_from(count).unwrap_or(0));
+    let told = |rows| bar.inc(u64::try_from(rows).unwrap_or(0));
+    let asked = chosen.request(log, request, told).await?;
+    bar.finish_and_clear();
     let total: i64 = asked.iter().map(|(_, count)| count).sum();
     let running = daemon_runs(log).await?;
     if json {
@@ -93,7 +98,7 @@ pub(crate) async fn ask(
     if dry_run || counts.is_empty() {
         return Ok(outcome(request, &counts, 0, daemon_runs(log).await?));
     }
-    let asked = chosen.request(log, request).await?;
+    let asked = chosen.request(log, request, |_| ()).await?;
     let total = asked.iter().map(|(_, count)| count).sum();
     Ok(outcome(request, &counts, total, daemon_runs(log).await?))
 }

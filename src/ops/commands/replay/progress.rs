@@ -67,7 +67,7 @@ pub(super) async fn watch(
 }
 
 /// Hidden where nobody looks: standard error is no terminal.
-pub(super) fn bar(name: &str) -> ProgressBar {
+pub(in crate::ops::commands) fn bar(name: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template(
         "{prefix} [{bar:30}] {human_pos}/{human_len} ids, {eta} left, {wide_msg}",

@@ -32,6 +32,21 @@ fn every_format_is_known_by_its_name() {
 }
 
 #[test]
+fn a_body_of_ones_own_is_shown_without_a_format() {
+    let written = Written::new(&webhook("body = \"new\""));
+    let shown = written.show(&[]);
+    assert!(
+        shown.contains("body = \"new\"") && !shown.contains("format"),
+        "{shown}"
+    );
+    let shown = &written.show_json()["webhook"][0];
+    assert_eq!(
+        (shown["body"].as_str(), shown.get("format")),
+        (Some("new"), None)
+    );
+}
+
+#[test]
 fn another_format_is_refused_with_those_there_are() {
     let cause = cause(&webhook("format = \"cloudevent\""));
     for part in [
