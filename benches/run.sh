@@ -18,6 +18,10 @@
 #     EVENTS=200000           in the log
 #     RUNS=3
 #     CASES="resource none strict twenty recovery hundred_at_head hundred_behind"
+#
+#   benches/run.sh reading    pages of the log over HTTP, of each kind, one after the other
+#     EVENTS=10000000         in the log
+#     REQUESTS=1000           of each kind
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -325,6 +329,27 @@ TOML
         BENCH_RESULT=$RESULTS/deliver.json python3 benches/deliver.py
 }
 
+bench_reading() {
+    sql postgres 'create database reading'
+    create_orders reading
+    export BENCH_SOURCE PG_BIN
+    BENCH_SOURCE=$(cluster_url reading tcp)
+    cat >"$CLUSTER/setup.toml" <<TOML
+[source]
+url = "$BENCH_SOURCE"
+slot = "reading"
+publication = "bench"
+tls = { mode = "disable" }
+
+[capture]
+tables = ["public.orders"]
+TOML
+    "$ROWHOOK" --config "$CLUSTER/setup.toml" setup >&2
+    mkdir -p "$RESULTS/scratch"
+    BENCH_ROWHOOK=$(realpath "$ROWHOOK") BENCH_SCRATCH=$RESULTS/scratch \
+        BENCH_RESULT=$RESULTS/reading.json python3 benches/reading.py
+}
+
 wait_ready() {
     local pid=$1 api=$2
     for _ in $(seq 300); do
@@ -342,7 +367,7 @@ wait_ready() {
 mkdir -p "$RESULTS"
 RESULTS=$(cd "$RESULTS" && pwd)
 case "${1:-}" in
-    drain | latency | deliver)
+    drain | latency | deliver | reading)
         if reads rowhook && [ "$ROWHOOK" = "$TARGET/release/rowhook" ]; then
             cargo build --release --bin rowhook
         fi

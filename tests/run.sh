@@ -121,6 +121,8 @@ npm install --prefix "$ROWHOOK_TEST_NODE_RECEIVER" --no-audit --no-fund --loglev
 
 say 'the SDKs of CloudEvents for Python and Node'
 "$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r tests/receivers/requirements.txt
+# What checks the OpenAPI document, and the API against it.
+"$ROWHOOK_TEST_PYTHON" -m pip install -q --disable-pip-version-check -r tests/api/requirements.txt
 export ROWHOOK_TEST_NODE_CLOUDEVENTS=$target/node-cloudevents
 mkdir -p "$ROWHOOK_TEST_NODE_CLOUDEVENTS"
 cp tests/receivers/package.json tests/receivers/read_cloudevents.mjs "$ROWHOOK_TEST_NODE_CLOUDEVENTS"

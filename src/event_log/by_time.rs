@@ -70,8 +70,11 @@ async fn before_reaching(client: &Client, after: i64, up_to: i64, time: Timestam
         before: after,
         reached: up_to.saturating_add(1),
     };
+    // It is asked some twenty times over.
+    let asking = client.prepare(sql).await.map_err(fault)?;
     while let Some((from, to)) = halving.asks() {
-        let row = client.query_opt(sql, &[&from, &to]).await.map_err(fault)?;
+        let row = client.query_opt(&asking, &[&from, &to]).await;
+        let row = row.map_err(fault)?;
         let read = |row: tokio_postgres::Row| -> Result<_, tokio_postgres::Error> {
             Ok((row.try_get(0)?, row.try_get::<_, Timestamp>(1)?))
         };

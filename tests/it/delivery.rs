@@ -329,7 +329,7 @@ async fn a_backlog_arrives_completely_and_in_order_without_a_row() {
 
 #[tokio::test]
 async fn a_backlog_of_large_rows_needs_little_memory() {
-    const ROWS: i32 = 180;
+    const ROWS: i32 = 140;
     const MEGABYTE: u64 = 1 << 20;
     let receiver = Receiver::start().await;
     receiver.forget_bodies();

@@ -96,11 +96,13 @@ impl Desk {
     }
 
     /// Where events enter that are no row changes.
+    #[allow(dead_code, reason = "for the routes that emit")]
     pub(crate) fn inlet(&self) -> &Inlet {
         &self.0.parts.inlet
     }
 
     /// How the capture stands: only a daemon that streams can take events in.
+    #[allow(dead_code, reason = "for the routes that emit")]
     pub(crate) fn standing(&self) -> Standing {
         self.0.parts.standing.borrow().clone()
     }

@@ -46,7 +46,8 @@ fn as_problem(method: &Method, uri: &Uri, response: Response) -> Response {
     let status = response.status();
     let fine = !(status.is_client_error() || status.is_server_error());
     let kind = response.headers().get(header::CONTENT_TYPE);
-    if fine || kind.is_some_and(|kind| kind == PROBLEM_JSON) || PLAIN.contains(&uri.path()) {
+    let is_plain = PLAIN.contains(&uri.path()) && status == StatusCode::SERVICE_UNAVAILABLE;
+    if fine || is_plain || kind.is_some_and(|kind| kind == PROBLEM_JSON) {
         return response;
     }
     let path = uri.path();

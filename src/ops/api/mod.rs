@@ -14,12 +14,6 @@
 //! * `openapi`: every operation with its description, which is the OpenAPI document.
 //! * `desk`: what handlers work with; its few connections to the log.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the routes that use it all come next"
-)]
-
 mod access;
 mod body;
 mod browser;

@@ -9,7 +9,7 @@ use axum::routing::get;
 use super::Desk;
 use crate::webhook::sign::jwks;
 
-/// The routes of which an error is a plain sentence: a person or a probe reads them.
+/// The routes of which 503 has a plain sentence: a person or a probe reads it.
 pub(super) const PLAIN: [&str; 2] = ["/healthz", "/readyz"];
 
 pub(super) fn routes() -> Router<Desk> {

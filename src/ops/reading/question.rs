@@ -167,7 +167,8 @@ impl Question {
         let first = events.first().map(|event| event.sequence_id);
         let last = events.last().map(|event| event.sequence_id);
         let seen = self.before.map_or(head, |before| head.min(before - 1));
-        let seen = seen.max(self.after.unwrap_or(0));
+        // The page was read a moment later than the head, and may know of more.
+        let seen = seen.max(self.after.unwrap_or(0)).max(last.unwrap_or(0));
         let (next, previous) = match self.after {
             Some(after) => (
                 last.filter(|_| more).unwrap_or(seen),

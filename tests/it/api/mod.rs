@@ -1,7 +1,9 @@
 //! The HTTP API, as its users meet it.
 
 mod access;
+mod operating;
 mod reading;
+mod schema;
 mod stream;
 
 use reqwest::{Client, Method, RequestBuilder};

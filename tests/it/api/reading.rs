@@ -73,6 +73,17 @@ async fn events_are_read_by_page_and_by_name_as_the_command_line_prints_them() {
         .collect();
     let page = caller.json("/v1/events").await;
     assert_eq!(page["events"], json!(printed));
+    let some = [
+        "--type",
+        "*.created",
+        "--from",
+        "2000-01-01T00:00:00Z",
+        "--to",
+        "2999-01-01T00:00:00Z",
+    ];
+    let arguments = [&["events", "list", "--json", "--after", "4"][..], &some].concat();
+    let lines = captured.rowhook.succeed(&arguments).await;
+    assert_eq!(lines.lines().count(), 3, "{lines}");
     let by_id = caller
         .json(&format!("/v1/events/{}", logged[6].event_id))
         .await;
