@@ -65,12 +65,23 @@ impl Objects {
             self.known.forget(resource);
             return;
         }
-        if let Some(id) = draft.resource_id {
+        // An event of one field goes with one of the whole row.
+        if let Some(id) = draft
+            .resource_id
+            .filter(|_| draft.action != Action::Changed)
+        {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into();
             // As the log tells it: one that was deleted softly is gone.
             let gone = draft.action == Action::Deleted;
             let record = draft.live_record().filter(|_| !gone).map(text);
             self.known.put(resource, text(id), record);
+        }
+    }
+
+    /// The values of an object were erased from the log: what is remembered of it is not known any more.
+    pub(super) fn forget(&mut self, resource: &str, id: &str) {
+        if self.known.get(resource, id).is_some() {
+            self.known.put(&Arc::from(resource), id.into(), None);
         }
     }
 

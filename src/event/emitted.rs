@@ -199,11 +199,24 @@ fn check_data(data: &str) -> Result<Option<ByteString>, Unfit> {
     serde_json::from_str::<&RawValue>(data)
         .map_err(|error| Unfit::new("data", format!("it is not JSON: {error}")))?;
     let (compact, depth) = compacted(data);
-    if depth > DEEPEST_DATA {
-        let says = format!("it has more than {DEEPEST_DATA} objects and arrays in each other");
-        return Err(Unfit::new("data", says));
-    }
+    check_depth("data", depth)?;
     Ok((compact != "null").then(|| compact.into()))
+}
+
+/// Refuses what is nested too deep to be stored; `json` is JSON text, given as this part.
+///
+/// # Errors
+/// If it is.
+pub(crate) fn shallow(part: &'static str, json: &str) -> Result<(), Unfit> {
+    check_depth(part, compacted(json).1)
+}
+
+fn check_depth(part: &'static str, depth: usize) -> Result<(), Unfit> {
+    if depth <= DEEPEST_DATA {
+        return Ok(());
+    }
+    let says = format!("it has more than {DEEPEST_DATA} objects and arrays in each other");
+    Err(Unfit::new(part, says))
 }
 
 /// JSON text without the space that means nothing, and how deep it goes.

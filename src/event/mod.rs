@@ -31,6 +31,7 @@ mod tests;
 pub use context::{CONTEXT_PREFIX, merged as merged_context};
 pub use cut::Cut;
 pub use draft::{Draft, Drafter, MisfitRow};
+pub(crate) use emitted::shallow;
 pub use emitted::{EMIT_PREFIX, Emitted, Unfit};
 pub use erasure::{Erasure, Remains};
 pub use expression::Expression;

@@ -23,12 +23,12 @@ impl Selection {
 
     /// The event with these columns only: in the record, in the previous values, and where columns
     /// are listed by name. What it is about (its type, its resource id, its tenant) stays, and so does
-    /// what is about no row: rowhook's own notes have no columns. Ids of other rows go, as values of
-    /// columns that they are.
+    /// what is about no row: rowhook's own notes have no columns, nor has what a custom event says. Ids
+    /// of other rows go, as values of columns that they are.
     #[must_use]
     pub fn cut(&self, event: &Event) -> Event {
         let mut event = event.clone();
-        if matches!(event.action, Action::Custom | Action::Noted) {
+        if event.action == Action::Noted {
             return event;
         }
         for row in [&mut event.record, &mut event.previous] {
@@ -99,6 +99,23 @@ mod tests {
 
     fn selection() -> Selection {
         Selection::of(&["ü".into(), "a".into(), "q\"".into(), "none".into()])
+    }
+
+    #[test]
+    fn of_a_custom_event_the_object_is_cut_and_not_what_it_says() {
+        let custom = Event {
+            action: Action::Custom,
+            data: Some(r#"{"x":1}"#.into()),
+            ..event(r#"{"x":1,"a":2}"#, None)
+        };
+        let cut = selection().cut(&custom);
+        assert_eq!(cut.record.as_deref(), Some(r#"{"a":2}"#));
+        assert_eq!(cut.data, custom.data);
+        let noted = Event {
+            action: Action::Noted,
+            ..custom
+        };
+        assert_eq!(selection().cut(&noted).record, noted.record);
     }
 
     #[test]

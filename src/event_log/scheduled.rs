@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(super) use self::due::settle;
 pub use self::due::{Due, DueEvent, claim, drop_old};
 use super::read::JsonText;
-use crate::event::{Emitted, Unfit, merged_context};
+use crate::event::{Emitted, Unfit, merged_context, shallow};
 use crate::fault::{Fault, Result};
 use crate::wal::server_error::sql_fault;
 
@@ -139,6 +139,7 @@ fn checked(new: &NewEvent) -> Result<(Emitted, Option<ByteString>), Unfit> {
     )?;
     let context = match &new.context {
         Some(context) => {
+            shallow("context", context)?;
             merged_context(None, context.as_bytes()).map_err(|why| Unfit::new("context", why))?
         }
         None => None,
@@ -285,7 +286,7 @@ const CANNOT_READ: &str = "cannot read the scheduled events";
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn cancel(client: &Client, id: Uuid) -> Result<bool> {
-    let sql = "update rowhook.scheduled_events set cancelled_at = clock_timestamp() \
+    let sql = "update rowhook.scheduled_events set cancelled_at = clock_timestamp(), data = null, context = null \
                 where event_id = $1 and logged_at is null and cancelled_at is null and claimed_at is null";
     let cancelled = client.execute(sql, &[&id]).await;
     let cancelled = cancelled.map_err(|error| sql_fault("cannot cancel an event", error))?;
@@ -366,6 +367,8 @@ mod tests {
             new
         };
         assert_eq!(part(with(|it| it.context = Some("7".into()))), "context");
+        let deep = |it: &mut NewEvent| it.context = Some(format!("{{\"a\":{}", "[".repeat(101)));
+        assert_eq!(part(with(deep)), "context");
         assert_eq!(
             part(with(|it| it.idempotency_key = Some(String::new()))),
             "idempotency key"

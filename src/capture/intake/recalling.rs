@@ -110,9 +110,11 @@ impl Intake {
     pub(super) fn forget_erased(&mut self, erased: &Value) {
         if let (Some(resource), Some(id)) =
             (erased["resource"].as_str(), erased["resource_id"].as_str())
-            && self.recall.get(resource, id).is_some()
         {
-            self.recall.put(&Arc::from(resource), id.into(), None);
+            if self.recall.get(resource, id).is_some() {
+                self.recall.put(&Arc::from(resource), id.into(), None);
+            }
+            self.objects.forget(resource, id);
         }
     }
 

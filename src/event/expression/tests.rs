@@ -563,3 +563,35 @@ fn json_value() -> impl Strategy<Value = serde_json::Value> {
         ]
     })
 }
+
+#[test]
+fn what_a_custom_event_says_is_a_member_of_the_event() {
+    let custom = Event {
+        event_type: "invoice.sent".into(),
+        action: Action::Custom,
+        data: Some(r#"{"to":["a@b"],"total":1.50}"#.into()),
+        ..event(Action::Created, r#"{"id":1}"#, None)
+    };
+    for (source, verdict) in [
+        ("event.data.total > 1.0 && event.data.to[0] == 'a@b'", true),
+        ("has(event.data.cc)", false),
+        ("event.action == 'custom' && new.id == 1", true),
+        ("old == null", true),
+    ] {
+        let holds = Expression::compile(source).unwrap().holds(&custom);
+        assert_eq!(holds, Ok(verdict), "{source}");
+    }
+    let body = Expression::compile("{'said': event.data, 'total': event.data.total}").unwrap();
+    let json = String::from_utf8(body.json(&custom).unwrap()).unwrap();
+    assert_eq!(json, r#"{"said":{"to":["a@b"],"total":1.50},"total":1.50}"#);
+    let row = Expression::compile("event.data == null").unwrap();
+    assert_eq!(row.holds(&event(Action::Created, "{}", None)), Ok(true));
+    let deep = Event {
+        data: Some(format!("{}{}", "[".repeat(100), "]".repeat(100)).into()),
+        ..custom
+    };
+    let reason = Expression::compile("event.data[0] == 1")
+        .unwrap()
+        .holds(&deep);
+    assert!(reason.unwrap_err().contains("nested deeper"));
+}

@@ -53,6 +53,7 @@ impl Variable {
                 "schema",
                 "table",
                 "tenant",
+                "data",
             ]),
         }
     }

@@ -14,6 +14,9 @@ const MANY: usize = usize::MAX;
 /// … and where it has a loop in a loop.
 const FEW: usize = 1000;
 
+/// The member of `event` that is what a custom event says.
+const DATA: &str = "data";
+
 /// One side of a change.
 #[derive(Debug)]
 pub(super) enum Side<'v> {
@@ -30,6 +33,8 @@ pub(super) enum Side<'v> {
 pub(super) struct Scene<'v> {
     pub(super) new: Side<'v>,
     pub(super) old: Side<'v>,
+    /// What a custom event says.
+    data: Option<&'v str>,
     /// What is there and cannot be read.
     pub(super) unreadable: Vec<Unreadable>,
 }
@@ -56,6 +61,7 @@ impl<'v> Scene<'v> {
         let mut scene = Self {
             new: Side::Unknown,
             old: Side::Unknown,
+            data: event.data.as_deref(),
             unreadable: Vec::new(),
         };
         let items = if names.loops > 1 { FEW } else { MANY };
@@ -94,13 +100,36 @@ impl<'v> Scene<'v> {
             context.add_variable_as_val(Variable::Changes.as_str(), changes);
         }
         if !names.event.is_empty() {
-            context.add_variable_as_val(Variable::Event.as_str(), about(event, &names.event));
+            let data = names.event.contain(DATA).then(|| scene.read_data(limits));
+            let about = about(event, &names.event, data.flatten());
+            context.add_variable_as_val(Variable::Event.as_str(), about);
         }
         scene
     }
 
-    /// A column of a row as its JSON text.
+    /// What a custom event says; null for others.
+    fn read_data(&mut self, limits: Limits) -> Option<Boxed<'v>> {
+        let Some(data) = self.data else {
+            return Some(Box::new(CelNull));
+        };
+        match read(data, limits) {
+            Ok(value) => Some(value),
+            Err(why) => {
+                self.unreadable.push(Unreadable {
+                    variable: Variable::Event,
+                    name: DATA.to_owned(),
+                    why,
+                });
+                None
+            }
+        }
+    }
+
+    /// A column of a row, or what a custom event says, as its JSON text.
     pub(super) fn column(&self, variable: Variable, name: &str) -> Option<&'v str> {
+        if variable == Variable::Event && name == DATA {
+            return self.data;
+        }
         match self.side(variable)? {
             Side::Row(row) => row.named(name).map(|member| member.value),
             Side::Null | Side::Unknown => None,
@@ -203,7 +232,7 @@ fn listed(json: Option<&str>) -> Option<Boxed<'_>> {
 }
 
 /// The members that are needed: an expression on the type alone makes nothing else.
-fn about<'v>(event: &'v Event, columns: &Columns) -> Boxed<'v> {
+fn about<'v>(event: &'v Event, columns: &Columns, data: Option<Boxed<'v>>) -> Boxed<'v> {
     let text = |text: &'v str| -> Option<Boxed<'v>> { Some(Box::new(CelString::from(text))) };
     let mut map: HashMap<CelMapKey<'v>, Boxed<'v>> = HashMap::new();
     let mut put = |name: &'static str, value: &dyn Fn() -> Option<Boxed<'v>>| {
@@ -236,5 +265,8 @@ fn about<'v>(event: &'v Event, columns: &Columns) -> Boxed<'v> {
     });
     put("schema", &|| text(&event.origin.schema));
     put("table", &|| text(&event.origin.table));
+    if let Some(data) = data {
+        map.insert(key(DATA), data);
+    }
     Box::new(CelMap::from(map))
 }

@@ -64,7 +64,8 @@ fn read(row: &Row) -> Result<DueEvent, tokio_postgres::Error> {
     })
 }
 
-/// Notes where events are in the log; goes with them in one transaction. An event that is there
+/// Notes where events are in the log, which alone has from then on what they say; goes with them in one
+/// transaction. An event that is there
 /// already, by another writer's hand, is not logged again.
 ///
 /// # Errors
@@ -74,7 +75,8 @@ pub(in crate::event_log) async fn settle(
     logged: &[(Uuid, i64)],
 ) -> Result<()> {
     let (ids, places): (Vec<Uuid>, Vec<i64>) = logged.iter().copied().unzip();
-    let sql = "update rowhook.scheduled_events s set logged_at = clock_timestamp(), sequence_id = l.place \
+    let sql = "update rowhook.scheduled_events s set logged_at = clock_timestamp(), sequence_id = l.place, \
+                      data = null, context = null \
                  from unnest($1::uuid[], $2::bigint[]) l (event_id, place) \
                 where s.event_id = l.event_id and s.logged_at is null and s.cancelled_at is null";
     let settled = connection.execute(sql, &[&ids, &places]).await;

@@ -11,6 +11,7 @@
 //! * `query`, `body`: what a request may say, read strictly.
 //! * `events`, `stream`: the log, by page and as it grows.
 //! * `status`, `subscriptions`, `deliveries`, `replays`: what the commands of these names do.
+//! * `emitting`: events of the application's own.
 //! * `openapi`: every operation with its description, which is the OpenAPI document.
 //! * `desk`: what handlers work with; its few connections to the log.
 
@@ -19,6 +20,7 @@ mod body;
 mod browser;
 mod deliveries;
 mod desk;
+mod emitting;
 mod events;
 mod every_error;
 mod listener;
@@ -74,7 +76,7 @@ fn router(desk: &Desk) -> Router {
     let routes = operations
         .into_iter()
         .map(|operation| scoped(operation.scope, operation.route()))
-        .fold(scoped(Scope::Emit, emitting()), Router::merge);
+        .fold(Router::new(), Router::merge);
     routes
         .layer(from_fn_with_state(desk.clone(), browser::check))
         .merge(probes::routes())
@@ -93,10 +95,6 @@ fn operations() -> Vec<Operation> {
     operations.extend(subscriptions::operations());
     operations.extend(deliveries::operations());
     operations.extend(replays::operations());
+    operations.extend(emitting::operations());
     operations
-}
-
-/// What puts events into the log.
-fn emitting() -> Router<Desk> {
-    Router::new()
 }

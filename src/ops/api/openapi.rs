@@ -146,6 +146,13 @@ impl Operation {
         self.answers::<T>()
     }
 
+    /// The answer that something will be made.
+    #[must_use]
+    pub(crate) fn accepts<T: JsonSchema>(mut self) -> Self {
+        self.status = "202";
+        self.answers::<T>()
+    }
+
     /// The answer does not end.
     #[must_use]
     pub(crate) fn streams(mut self) -> Self {

@@ -146,7 +146,7 @@ async fn list(log: &Connection, limit: i64, output: Output) -> Result<()> {
     )
 }
 
-fn as_json(event: &Scheduled) -> Value {
+pub(crate) fn as_json(event: &Scheduled) -> Value {
     let raw = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
     json!({
         "id": event.event_id.to_string(),

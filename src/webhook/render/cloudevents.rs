@@ -7,7 +7,7 @@ use std::fmt::Write;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Body, Renderer, capacity, data, time};
-use crate::event::Event;
+use crate::event::{Action, Event};
 use crate::webhook::json::Json;
 use crate::webhook::trace::Trace;
 
@@ -57,14 +57,14 @@ impl Renderer {
         json.key("datacontenttype");
         json.quoted("application/json");
         json.key("data");
-        data::write(json, event);
+        write_data(json, event);
         json.close();
     }
 
     /// An event in binary mode: its attributes are headers, its data is the body.
     pub(super) fn binary_cloudevent(&self, event: &Event) -> Body {
         let mut json = Json::with_capacity(capacity(event));
-        data::write(&mut json, event);
+        write_data(&mut json, event);
         let attributes = self.attributes(event).into_iter();
         Body {
             content_type: "application/json",
@@ -122,6 +122,15 @@ impl Renderer {
                 name(table)
             )
         }
+    }
+}
+
+/// What a custom event says is its data, and nothing else, as wherever CloudEvents are made by hand.
+fn write_data(json: &mut Json, event: &Event) {
+    if event.action == Action::Custom {
+        json.raw(event.data.as_deref().unwrap_or("null"));
+    } else {
+        data::write(json, event);
     }
 }
 

@@ -2,10 +2,12 @@
 //! values. Source: Snaapi, "Event Data Structure".
 
 use super::change::Change;
+use super::own_data;
 use crate::event::{Action, Event, Fields};
 use crate::webhook::json::Json;
 
-/// Writes `{"old":…,"new":…,"changes":{…}}`; what is not known is left out.
+/// Writes `{"old":…,"new":…,"changes":{…}}`; what is not known is left out. A custom event has the
+/// object that it is about as `new`, and what it says beside it.
 pub(super) fn write(json: &mut Json, event: &Event) {
     let change = Change::of(event);
     json.open();
@@ -14,6 +16,7 @@ pub(super) fn write(json: &mut Json, event: &Event) {
     if let Some(lists) = Lists::of(event, change.previous) {
         lists.write(json);
     }
+    own_data(json, event);
     json.close();
 }
 

@@ -3,7 +3,7 @@
 
 use super::change::Change;
 use super::said::Said;
-use super::{Renderer, hasura_context, time};
+use super::{Renderer, hasura_context, own_data, time};
 use crate::event::{Action, Event};
 use crate::webhook::Delivery;
 use crate::webhook::json::Json;
@@ -56,12 +56,14 @@ fn write_event(json: &mut Json, event: &Event) {
     json.open();
     change.old.member(json, "old");
     change.new.member(json, "new");
+    own_data(json, event);
     json.close();
     hasura_context::write(json, &Said::of(event));
     json.close();
 }
 
-/// Hasura's word, where it has one: its `MANUAL` is a row that was sent without having changed.
+/// Hasura's word, where it has one: its `MANUAL` is a row that was sent without having changed. So is
+/// what a custom event is about.
 fn operation(action: Action) -> &'static str {
     match action {
         Action::Created => "INSERT",

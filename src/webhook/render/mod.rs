@@ -159,7 +159,8 @@ impl Body {
 /// `new`, the previous values in `previousValues` too.
 fn capacity(event: &Event) -> usize {
     let len = |text: &Option<_>| text.as_deref().map_or(0, str::len);
-    ENVELOPE_BYTES + 2 * (len(&event.record) + len(&event.previous)) + len(&event.context)
+    let rows = 2 * (len(&event.record) + len(&event.previous));
+    ENVELOPE_BYTES + rows + len(&event.context) + len(&event.data)
 }
 
 /// Microseconds since 1970 as an RFC 3339 time in UTC, its fraction without trailing zeros. Before
@@ -171,6 +172,14 @@ fn time(microseconds: i64) -> Timestamp {
 /// The same to the millisecond, always with three digits, as JavaScript writes it.
 fn milliseconds(microseconds: i64) -> String {
     format!("{:.3}", time(microseconds))
+}
+
+/// What a custom event says, as a member `data`; other events have none.
+fn own_data(json: &mut Json, event: &Event) {
+    if let Some(data) = &event.data {
+        json.key("data");
+        json.raw(data);
+    }
 }
 
 /// The resource's id as a string, null for events of a whole table.

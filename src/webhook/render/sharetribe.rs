@@ -5,7 +5,7 @@ use super::change;
 use super::documents;
 use super::names::verb;
 use super::said::Said;
-use super::{Renderer, milliseconds, resource_id};
+use super::{Renderer, milliseconds, own_data, resource_id};
 use crate::event::{Action, Event, Fields};
 use crate::webhook::json::Json;
 
@@ -30,6 +30,7 @@ impl Renderer {
             previous.write(json, |_| true);
             json.close();
         }
+        own_data(json, event);
         audit_data(json, event);
         json.close();
     }
@@ -53,6 +54,7 @@ impl Renderer {
             json.key("previousValues");
             api_previous(json, event, &previous);
         }
+        own_data(json, event);
         audit_data(json, event);
         json.close();
         json.close();
@@ -61,7 +63,11 @@ impl Renderer {
     /// The members that say what the event is about.
     fn about(&self, json: &mut Json, event: &Event) {
         json.key("eventType");
-        json.string(&format!("{}/{}", event.resource, verb(event)));
+        if event.action == Action::Custom {
+            json.string(&event.event_type.replacen('.', "/", 1));
+        } else {
+            json.string(&format!("{}/{}", event.resource, verb(event)));
+        }
         json.key("sequenceId");
         json.number(event.sequence_id);
         json.key("createdAt");

@@ -31,14 +31,21 @@ pub(super) fn write(json: &mut Json, event: &Event) {
     json.key("objectId");
     resource_id(json, event);
     json.key("object");
-    json.raw(event.record.as_deref().filter(|_| core).unwrap_or("null"));
+    let object = event.record.as_deref();
+    let is_object = event.action != Action::Noted;
+    json.raw(object.filter(|_| is_object).unwrap_or("null"));
     changes_requested(json, event);
     json.key("relatedObjectsIds");
     json.raw(event.related.as_deref().unwrap_or("{}"));
     json.key("emitter");
     json.quoted(if core { "core" } else { "custom" });
     json.key("metadata");
-    json.raw(event.record.as_deref().filter(|_| !core).unwrap_or("{}"));
+    let metadata = if is_object {
+        event.data.as_deref()
+    } else {
+        object
+    };
+    json.raw(metadata.unwrap_or("{}"));
     json.close();
 }
 

@@ -4,8 +4,8 @@ use super::change::Change;
 use super::field::FieldChange;
 use super::names::{camel_case, pascal_case, verb};
 use super::said::Said;
-use super::{Renderer, time};
-use crate::event::{Event, Fields};
+use super::{Renderer, own_data, time};
+use crate::event::{Action, Event, Fields};
 use crate::webhook::json::Json;
 
 impl Renderer {
@@ -35,6 +35,9 @@ impl Renderer {
 
 fn event_type(event: &Event) -> String {
     let resource = &event.resource;
+    if event.action == Action::Custom {
+        return event.event_type.to_string();
+    }
     match event.field() {
         Some(field) => format!("custom-object:{resource}:field:{field}:changed"),
         None => format!("custom-object:{resource}:{}", verb(event)),
@@ -73,5 +76,6 @@ fn write_data(json: &mut Json, event: &Event) {
         json.key("changedFields");
         json.array(Fields::keys(changed));
     }
+    own_data(json, event);
     json.close();
 }

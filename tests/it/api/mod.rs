@@ -1,9 +1,8 @@
 //! The HTTP API, as its users meet it.
 
 mod access;
-mod operating;
+mod emitting;
 mod reading;
-mod schema;
 mod stream;
 
 use reqwest::{Client, Method, RequestBuilder};

@@ -66,10 +66,13 @@ fn context() -> impl Strategy<Value = String> {
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
-    use Action::{Created, Deleted, Noted, Snapshot, Truncated, Updated};
-    let actions = [Created, Updated, Deleted, Snapshot, Truncated, Noted];
+    use Action::{Created, Custom, Deleted, Noted, Snapshot, Truncated, Updated};
+    let actions = [
+        Created, Updated, Deleted, Snapshot, Truncated, Custom, Noted,
+    ];
     let old_rows = [OldRow::Absent, OldRow::Key, OldRow::Partial, OldRow::Full];
     let rows = (
+        proptest::option::of(row()),
         proptest::option::of(row()),
         proptest::option::of(row()),
         proptest::option::of(context()),
@@ -89,7 +92,7 @@ fn any_event() -> impl Strategy<Value = Event> {
             |(
                 action,
                 old_row,
-                (record, previous, context),
+                (record, previous, data, context),
                 id,
                 (sequence_id, created_at),
                 name,
@@ -102,6 +105,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 record: record.map(Into::into),
                 previous: previous.map(Into::into),
                 context: context.map(Into::into),
+                data: data.filter(|_| action == Custom).map(Into::into),
                 old_row,
                 ..event(action)
             },
@@ -137,9 +141,9 @@ proptest! {
             Format::Stelace,
             Format::Thena,
         ] {
-            // Record and context themselves may hold what no DOM reads.
-            let (record, context) = (Some("{}".into()), None);
-            let event = Event { action: Action::Updated, old_row, record, context, ..event.clone() };
+            // Record, context and data themselves may hold what no DOM reads.
+            let (record, context, data) = (Some("{}".into()), None, None);
+            let event = Event { action: Action::Updated, old_row, record, context, data, ..event.clone() };
             let body = renderer(format).render(&event, &delivery()).unwrap();
             let body: Value = serde_json::from_slice(&body.bytes).unwrap();
             for place in [

@@ -52,16 +52,25 @@ fn laid_out(json: &str, indent: usize) -> String {
     format!("{open}\n{margin}{parts}\n{}{close}", " ".repeat(indent))
 }
 
-/// The update's request in each format, without the headers that all have.
+/// The update's request in each format, without the headers that all have; then a custom event's.
 fn examples() -> String {
     let (_, update) = events().swap_remove(1);
     let update = Event {
         context: Some(CONTEXT.into()),
         ..update
     };
+    let custom = custom::sent();
+    format!(
+        "{}\n## The same of a custom event\n{}",
+        example(&update),
+        example(&custom)
+    )
+}
+
+fn example(event: &Event) -> String {
     let mut text = String::new();
     for (name, format) in FORMATS {
-        let body = renderer(format).render(&update, &delivery()).unwrap();
+        let body = renderer(format).render(event, &delivery()).unwrap();
         writeln!(text, "\n`{name}`\n\n```http").unwrap();
         writeln!(text, "content-type: {}", body.content_type).unwrap();
         for (name, value) in &body.headers {

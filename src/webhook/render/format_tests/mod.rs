@@ -2,6 +2,7 @@
 
 mod any_event;
 mod cloudevents;
+mod custom;
 mod documented;
 mod hasura;
 mod rows;
