@@ -64,6 +64,7 @@ async fn the_values_of_one_row_go_and_its_events_stay_in_their_places() {
         assert!(said.contains(why), "{said}");
     }
     let found = erase(&captured, &["--dry-run"]).await;
+    assert_eq!(found["found"]["notes"], json!([]), "{found:#}");
     let by_type = json!({"users.created": 1, "users.deleted": 1, "users.updated": 2});
     assert_eq!(found["found"]["by_type"], by_type, "{found:#}");
     assert_eq!(events(&captured.client).await, before);
@@ -317,4 +318,47 @@ async fn old_values_from_the_log_do_not_make_up_what_was_erased() {
     assert_eq!(events[4].previous, json!({"phone": "2"}));
     assert_eq!(events[4].old_row, "partial");
     assert_eq!(events[4].record["email"], "new");
+}
+
+#[tokio::test]
+async fn other_keys_of_the_row_are_told() {
+    let captured = Captured::tables(USERS).await;
+    for sql in [
+        "insert into users values (5, 'ann', null)",
+        "update users set id = 7 where id = 5",
+        "update users set id = 9 where id = 7",
+        "insert into users values (7, 'bob', null)",
+    ] {
+        captured.execute(sql).await;
+    }
+    captured.logged(4).await;
+    let found = erase(&captured, &["--dry-run"]).await;
+    let notes = found["found"]["notes"].as_array().unwrap();
+    assert_eq!(notes.len(), 2, "{found:#}");
+    assert!(
+        notes[0]
+            .as_str()
+            .unwrap()
+            .ends_with("the one that it had, id = 5"),
+        "{found:#}"
+    );
+    assert!(
+        notes[1]
+            .as_str()
+            .unwrap()
+            .starts_with("event 3 gave the row another key"),
+        "{found:#}"
+    );
+    assert!(notes[1].as_str().unwrap().ends_with("users 9"), "{found:#}");
+    // The old key is one of the ids that stay.
+    erase(&captured, &["--yes"]).await;
+    let events = captured.logged(5).await;
+    assert_eq!(
+        (&events[1].record, &events[1].previous),
+        (&json!({"id": 7}), &json!({"id": 5}))
+    );
+    assert_eq!(
+        events[2].record,
+        json!({"id": 9, "email": "ann", "phone": null, "visits": 0})
+    );
 }

@@ -189,3 +189,45 @@ async fn the_events_of_one_row_read_as_its_story() {
         assert!(shown.contains(part), "no {part} in\n{shown}");
     }
 }
+
+#[tokio::test]
+async fn nothing_is_filled_in_over_a_gap_and_the_gap_is_told() {
+    let mut captured = Captured::with(POSTS, |rowhook| {
+        rowhook.set("source.replica_identity", "keep")
+    })
+    .await;
+    let publication = captured.database.publication();
+    captured
+        .execute("insert into posts values (1, 'one', repeat('x', 5000)), (2, 'two', null)")
+        .await;
+    captured.logged(2).await;
+    captured
+        .execute(&format!("alter publication {publication} drop table posts"))
+        .await;
+    captured
+        .execute("update posts set body = repeat('unseen', 1000) where id = 1")
+        .await;
+    captured
+        .execute(&format!("alter publication {publication} add table posts"))
+        .await;
+    assert_eq!(captured.daemon.wait_exit().await, Some(70));
+    captured.rowhook.succeed(&["setup", "--accept-gap"]).await;
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    captured
+        .execute("update posts set title = 'uno' where id = 1")
+        .await;
+    captured.logged(4).await;
+    let (code, was) = behind(&captured, "1", "4").await;
+    assert_eq!(
+        (code, &was["record"]),
+        (0, &json!({"id": 1, "title": "uno"})),
+        "{was:#}"
+    );
+    assert_eq!(was["unknown"], json!(["body"]));
+    let (_, was) = behind(&captured, "2", "4").await;
+    assert_eq!(was["standing"], "present");
+    assert!(
+        was["notes"][0].as_str().unwrap().contains("event 3"),
+        "{was:#}"
+    );
+}

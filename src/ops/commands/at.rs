@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::print;
+use super::{print, story};
 use crate::event::past::{self, Past};
 use crate::event::{Event, rfc3339};
 use crate::event_log::past::{AsItWas, Standing, Turn, as_it_was};
@@ -282,7 +282,7 @@ fn show_values(past: &Past, was: &AsItWas) -> Result<()> {
         let told = earlier
             .get(&name)
             .map(|event| format!("told by event {event}"));
-        vec![name, value.value.clone(), told.unwrap_or_default()]
+        vec![name, story::short(&value.value), told.unwrap_or_default()]
     });
     let unknown = past
         .unknown
