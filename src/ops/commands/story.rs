@@ -25,7 +25,7 @@ pub(super) fn tell(events: &[Event]) -> Result<()> {
             ))?;
         }
         was_there = match past::is_of_a_row(event) {
-            true => event.action != Action::Deleted,
+            true => !past::is_gone(event),
             false => was_there,
         };
         print::line(head(event))?;
@@ -82,6 +82,7 @@ fn changes(event: &Event) -> Vec<[String; 2]> {
     };
     match event.action {
         Action::Updated | Action::Restored | Action::Changed => updates(event),
+        Action::Deleted if !past::is_gone(event) => updates(event),
         Action::Deleted | Action::Truncated => Vec::new(),
         Action::Created | Action::Snapshot | Action::Noted => fields(event.record.as_deref()),
         Action::Custom => {

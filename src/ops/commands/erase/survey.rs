@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
-use crate::event::past::{changed_key, is_of_a_row};
-use crate::event::{Action, Erasure, Event, Fields};
+use crate::event::past::{changed_key, is_gone, is_of_a_row};
+use crate::event::{Erasure, Event, Fields};
 use crate::event_log::past::change_of_key;
 use crate::event_log::read::{self, Filter};
 use crate::event_log::{deliveries, keys};
@@ -90,7 +90,7 @@ impl Survey {
 
     /// Notes if the row whose event this is was given another key before that of another one came.
     async fn follow(&mut self, log: &Connection, last: Option<Event>, up_to: i64) -> Result<()> {
-        let Some(last) = last.filter(|last| last.action != Action::Deleted) else {
+        let Some(last) = last.filter(|last| !is_gone(last)) else {
             return Ok(());
         };
         let keys = self.known_keys(&last);
@@ -107,7 +107,7 @@ impl Survey {
 
     /// Whether an update gave the row this key.
     fn got_key(&self, event: &Event) -> bool {
-        event.action.is_update() && changed_key(event, self.known_keys(event))
+        is_of_a_row(event) && changed_key(event, self.known_keys(event))
     }
 
     async fn learn_key(
