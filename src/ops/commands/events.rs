@@ -233,10 +233,18 @@ fn side_by_side(event: &Event) -> Result<()> {
             (_, None) if event.old_row == OldRow::Full => ("", *value, *value),
             (_, None) => ("", "(not known)", *value),
         };
-        table.add_row([mark, key.trim_matches('"'), old, new]);
+        let [old, new] = [old, new].map(story::short);
+        table.add_row([mark, key.trim_matches('"'), &old, &new]);
     }
     for column in &event.unknown {
-        table.add_row(["?", column, "(not known)", "(not known)"]);
+        let old = previous.named(column).map(|old| story::short(old.value));
+        let old = old.unwrap_or_else(|| "(not known)".to_owned());
+        let (old, new) = match event.action {
+            Action::Deleted => (&*old, ""),
+            action if action.is_update() => (&*old, "(not known)"),
+            _ => ("", "(not known)"),
+        };
+        table.add_row(["?", column, old, new]);
     }
     if table.row_count() == 0 {
         return Ok(());
