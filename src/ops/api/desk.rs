@@ -21,8 +21,8 @@ use crate::wal::{Connection, Target};
 
 /// Connections to the log for readers.
 const CONNECTIONS: usize = 3;
-/// Requests that may wait for one of them.
-const WAITING: usize = 128;
+/// Requests that may wait for one of them: as many as clients of streams come back at once.
+const WAITING: usize = 2_000;
 /// How long one waits.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Nothing here writes, and no question takes longer.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Caller, answer};
 use crate::capture::Captured;
+use crate::daemon::Rowhook;
 
 const TABLE: &str = "create table posts (id int primary key, title text)";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -235,4 +236,42 @@ async fn who_does_not_read_holds_up_nobody_and_misses_nothing() {
     let memory = captured.daemon.peak_memory();
     assert!(memory < 200 << 20, "{} MiB", memory >> 20);
     assert_eq!(sleeper.ids(COUNT as usize).await, everything);
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_for_the_ring_comes_in_its_place() {
+    let captured = Captured::tables(TABLE).await;
+    let caller = Caller::of(&captured.daemon);
+    let mut stream = Stream::open(&caller, "?after=0", None).await;
+    let mut some = Stream::open(&caller, "?after=0&resource=posts&resource_id=2", None).await;
+    for id in 1..=3 {
+        let size = if id == 2 { 3_000_000 } else { 1 };
+        captured
+            .execute(&format!(
+                "insert into posts values ({id}, repeat('x', {size}))"
+            ))
+            .await;
+        assert_eq!(stream.ids(1).await, [id]);
+    }
+    let large = some.event().await.unwrap();
+    assert_eq!(
+        large["record"]["title"].as_str().map(str::len),
+        Some(3_000_000)
+    );
+}
+
+#[tokio::test]
+async fn a_standby_streams_what_another_daemon_logs_and_goes_on_when_it_takes_over() {
+    let mut captured = Captured::tables(TABLE).await;
+    let standby = Rowhook::new(&captured.database);
+    let mut second = standby.spawn();
+    second.wait_for_log("standby").await;
+    let caller = Caller::of(&second);
+    let mut stream = Stream::open(&caller, "", None).await;
+    captured.execute("insert into posts values (1), (2)").await;
+    assert_eq!(stream.ids(2).await, [1, 2]);
+    assert_eq!(captured.daemon.stop().await, Some(0));
+    second.wait_ready().await;
+    captured.execute("insert into posts values (3)").await;
+    assert_eq!(stream.ids(1).await, [3]);
 }
