@@ -5,7 +5,10 @@ select a.attrelid,
        a.atttypid,
        a.atttypmod,
        a.attndims::integer,
-       a.attnotnull,
+       -- From 18 on a constraint may not hold for older rows.
+       a.attnotnull and not exists (select from pg_catalog.pg_constraint k
+                                     where k.conrelid = a.attrelid and k.contype = 'n' and not k.convalidated
+                                       and a.attnum = any (k.conkey)),
        a.attstorage::text <> 'p',
        pg_catalog.format_type(a.atttypid, a.atttypmod),
        pg_catalog.col_description(a.attrelid, a.attnum),

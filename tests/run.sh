@@ -154,7 +154,7 @@ newest_postgres() {
 
 postgres=${PG_BIN:+$PG_BIN/postgres}
 # Most of what a test does is to wait, so more of them than cores go at once.
-export RUST_TEST_THREADS=${RUST_TEST_THREADS:-3}
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 say "all tests on $("${postgres:-$(newest_postgres)}" --version)"
 say "cargo test --features failpoints --lib --bins --examples --tests $*"
 cargo test --features failpoints --lib --bins --examples --tests "$@"

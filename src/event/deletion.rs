@@ -3,7 +3,7 @@
 //! A change between the two states is claimed only where both are known: the old value is never
 //! guessed.
 
-use super::draft::carried_field;
+use super::carried::carried_field;
 use super::shape::Shape;
 use super::{Action, Fields};
 use crate::decode::{Before, Field, Tuple};

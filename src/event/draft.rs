@@ -1,11 +1,12 @@
 //! A row change becomes the content of an event, in buffers that are used again for the next one.
 
+use super::carried::{as_carried, carried_field};
 use super::deletion;
 use super::envelope::Quoted;
-use super::json::{Reading, write_value};
 use super::long_id;
+use super::member::write_field;
 use super::shape::{Column, Shape, Treatment};
-use super::{Action, Fields, OldRow, Redaction};
+use super::{Action, Fields, OldRow};
 use crate::decode::{Before, Field, RowChange, Tuple};
 use crate::wal::readable;
 
@@ -460,40 +461,6 @@ impl Told {
     }
 }
 
-/// A column of an old row, if that carries it.
-pub(super) fn carried_field<'a>(
-    before: &Before<'a>,
-    place: usize,
-    shape: &Shape,
-) -> Option<Field<'a>> {
-    let row = match before {
-        Before::Full(row) => row,
-        Before::Key(row) if shape.columns.get(place)?.in_identity => row,
-        Before::Absent | Before::Key(_) => return None,
-    };
-    row.fields().nth(place)
-}
-
-/// A change with what its old row really carries.
-fn as_carried<'a>(shape: &Shape, row: &RowChange<'a>) -> RowChange<'a> {
-    match *row {
-        RowChange::Update { before, after } => RowChange::Update {
-            before: carried(shape, before),
-            after,
-        },
-        RowChange::Delete(before) => RowChange::Delete(carried(shape, before)),
-        RowChange::Insert(after) => RowChange::Insert(after),
-    }
-}
-
-/// What an old row really carries.
-fn carried<'a>(shape: &Shape, before: Before<'a>) -> Before<'a> {
-    match before {
-        Before::Full(row) if shape.carries_key_alone(&row) => Before::Key(row),
-        before => before,
-    }
-}
-
 /// The parts of a composite key are joined by commas; a comma inside of a part is escaped, so that
 /// different keys never give one id.
 pub(super) fn append_key_part(out: &mut Vec<u8>, text: &[u8]) {
@@ -502,57 +469,5 @@ pub(super) fn append_key_part(out: &mut Vec<u8>, text: &[u8]) {
             out.push(b'\\');
         }
         out.push(*byte);
-    }
-}
-
-/// Appends `"name":value`, with a comma before it where one is due. `false` if there is nothing to
-/// write: the column is excluded or its value unknown. Notes in `as_text` a value that could not be
-/// read as its type.
-pub(super) fn write_field(
-    out: &mut Vec<u8>,
-    as_text: &mut Vec<usize>,
-    (index, column): (usize, &Column),
-    field: Field<'_>,
-) -> bool {
-    let text = match (column.treatment, field) {
-        (Treatment::Exclude, _) | (_, Field::Unchanged | Field::Binary(_)) => return false,
-        (_, Field::Null) => None,
-        (_, Field::Text(text)) => Some(text),
-    };
-    if out.len() > 1 {
-        out.push(b',');
-    }
-    out.extend_from_slice(&column.label);
-    match (column.treatment, text) {
-        (_, None) => out.extend_from_slice(b"null"),
-        (Treatment::Redact(redaction), Some(text)) => write_redacted(out, redaction, text),
-        (_, Some(text)) => {
-            if write_value(out, &column.kind, text) == Reading::AsText && !as_text.contains(&index)
-            {
-                as_text.push(index);
-            }
-        }
-    }
-    true
-}
-
-fn write_redacted(out: &mut Vec<u8>, redaction: Redaction, text: &[u8]) {
-    use sha2::{Digest, Sha256};
-    match redaction {
-        Redaction::Mask => out.extend_from_slice(b"\"***\""),
-        Redaction::Hash => {
-            out.extend_from_slice(b"\"sha256:");
-            for byte in Sha256::digest(text) {
-                out.extend_from_slice(&[hex(byte >> 4), hex(byte & 15)]);
-            }
-            out.push(b'"');
-        }
-    }
-}
-
-fn hex(nibble: u8) -> u8 {
-    match nibble {
-        0..=9 => b'0' + nibble,
-        _ => b'a' + nibble.saturating_sub(10),
     }
 }

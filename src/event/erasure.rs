@@ -71,7 +71,9 @@ impl Erasure {
 fn all_but_key(event: &Event, key: &[String]) -> Remains {
     let stays = |member: &Member<'_>| key.iter().any(|column| *column == member.name());
     let record = cut(event.record.as_ref(), stays);
-    let previous = cut(event.previous.as_ref(), stays).filter(|_| !key.is_empty());
+    // Old values tell a row that was marked as deleted from one that is gone.
+    let marked = event.action == Action::Deleted;
+    let previous = cut(event.previous.as_ref(), stays).filter(|_| marked || !key.is_empty());
     let old_row = match (event.action, event.old_row) {
         (Action::Created | Action::Snapshot, old_row) => old_row,
         (_, OldRow::Absent) => OldRow::Absent,
@@ -225,6 +227,12 @@ mod tests {
         let left = Erasure::All.of(&updated(), &[]).unwrap();
         assert_eq!(left.record.as_deref(), Some("{}"));
         assert_eq!((left.previous, left.old_row), (None, OldRow::Absent));
+        let marked = Event {
+            action: Action::Deleted,
+            ..updated()
+        };
+        let left = Erasure::All.of(&marked, &[]).unwrap();
+        assert_eq!(left.previous.as_deref(), Some("{}"));
     }
 
     #[test]

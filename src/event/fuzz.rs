@@ -63,7 +63,21 @@ impl Reader {
         match decode(bytes) {
             Ok(Message::Relation(relation)) => {
                 let key = ["id".to_owned()];
-                let shape = Shape::new(&relation, None, &key, &CATALOG);
+                let columns = relation.columns.iter().map(|column| column.name.clone());
+                let all: Vec<String> = columns.collect();
+                let each = all.iter().map(|name| vec![name.clone()]);
+                let references: Vec<_> = each.chain([all.clone()]).collect();
+                let rule = ResourceRule {
+                    deleted_at: all.get(1).cloned(),
+                    fields: all.clone(),
+                    tenant: all.last().cloned(),
+                    ..ResourceRule::of(TableName {
+                        schema: relation.schema.clone(),
+                        name: relation.name.clone(),
+                    })
+                };
+                let shape = Shape::new(&relation, Some(&rule), &key, &CATALOG);
+                let shape = shape.referring(&references);
                 self.shapes.insert(relation.oid, shape);
             }
             Ok(Message::Change(change)) => {
@@ -98,6 +112,16 @@ fn look_at(draft: &Draft<'_>, shape: &Shape, bytes: usize) {
             json.len() <= 16 + labels * (1 + bytes) + 8 * bytes,
             "{text}"
         );
+    }
+    if let Some(related) = draft.related {
+        let related = std::str::from_utf8(related).unwrap();
+        assert!(Fields::read(related).is_some(), "{related}");
+    }
+    if let Some(tenant) = draft.tenant {
+        std::str::from_utf8(tenant).unwrap();
+    }
+    for (place, _) in shape.field_events(draft) {
+        assert!(place <= shape.field_places());
     }
     if let Some(id) = draft.resource_id {
         std::str::from_utf8(id).unwrap();

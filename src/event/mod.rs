@@ -1,5 +1,6 @@
 //! Row changes become events. Pure.
 
+mod carried;
 mod context;
 mod cut;
 mod deletion;
@@ -16,6 +17,7 @@ mod key;
 mod kind;
 mod logged;
 mod long_id;
+mod member;
 mod nested;
 pub mod past;
 mod recalled;
@@ -40,6 +42,7 @@ pub use id::{EventIds, postgres_micros, rfc3339, unix_micros};
 pub use key::{KnownKeys, NotedKey, RowsOf, key_of};
 pub use kind::{Kind, TypeCatalog};
 pub use logged::{Action, Event, OldRow, Origin};
+pub use reference::name_of as reference_name;
 pub use resource::{Capture, PreviousFrom, Redaction, ResourceRule, TableName, TablePattern};
 pub use selection::Selection;
 pub use shape::{Shape, resource_name};

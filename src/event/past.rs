@@ -56,7 +56,7 @@ impl Past {
             .as_deref()
             .and_then(Fields::read)
             .unwrap_or_default();
-        if event.action == Action::Deleted {
+        if is_gone(event) {
             for member in record.iter() {
                 past.put(member.key, member.value, event.sequence_id);
             }
@@ -88,7 +88,7 @@ impl Past {
     /// Takes what the row's event before the last one tells. `is_start`: what lies before it is
     /// another row, or may be missing.
     pub fn earlier(&mut self, event: &Event, is_start: bool) {
-        if event.action == Action::Deleted {
+        if is_gone(event) {
             return self.no_more();
         }
         let record = event
@@ -105,7 +105,7 @@ impl Past {
                 self.unknown.push(column);
             }
         }
-        if is_start || !event.action.is_update() {
+        if is_start || !goes_on(event) {
             self.no_more();
         }
     }
@@ -124,11 +124,23 @@ impl Past {
     }
 }
 
+/// Whether nothing is left of the row. One that was deleted by marking it is still there: its event
+/// has old values, as that of any update.
+#[must_use]
+pub fn is_gone(event: &Event) -> bool {
+    event.action == Action::Deleted && event.previous.is_none()
+}
+
+/// Whether the row was there before and is there after.
+fn goes_on(event: &Event) -> bool {
+    event.action.is_update() || event.action == Action::Deleted && event.previous.is_some()
+}
+
 /// Whether what an event lacks is as it was before: an update does not carry large values that it did
 /// not touch. With the whole old row it does; then a value is missing because it was too long for
 /// the log. Of an erased event nobody can tell any more.
 fn tells_unchanged(event: &Event) -> bool {
-    event.action.is_update() && event.old_row != OldRow::Full && event.erased_at.is_none()
+    goes_on(event) && event.old_row != OldRow::Full && event.erased_at.is_none()
 }
 
 /// Whether an event says how a row stands: the application's own events and rowhook's notes do not.
@@ -306,6 +318,12 @@ mod tests {
         assert_eq!(before(update(OldRow::Partial)), r#"a="old"@7 ?body,id"#);
         let deleted = event(7, Action::Deleted, r#"{"id":1}"#, &[]);
         assert_eq!(before(deleted), "id=1@7 ?");
+        let marked = Event {
+            action: Action::Deleted,
+            ..update(OldRow::Full)
+        };
+        assert!(!is_gone(&marked));
+        assert_eq!(before(marked), r#"id=1@7 a="old"@7 ?body"#);
     }
 
     #[test]

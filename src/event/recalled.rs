@@ -3,7 +3,8 @@
 //! The log holds values as the JSON that they became, and one text always becomes one JSON: so old
 //! and new are compared as JSON text.
 
-use super::draft::{Drafter, write_field};
+use super::draft::Drafter;
+use super::member::write_field;
 use super::shape::{Column, Shape, Treatment};
 use super::{Fields, OldRow};
 use crate::decode::{Field, Tuple};

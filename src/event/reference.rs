@@ -48,7 +48,8 @@ impl Shape {
 }
 
 /// `authorId` of `author_id` and of `author`: the columns as one word, which ends in `Id`.
-fn name_of(columns: &[String]) -> String {
+#[must_use]
+pub fn name_of(columns: &[String]) -> String {
     let mut name = String::new();
     for word in columns
         .iter()

@@ -137,6 +137,9 @@ pub struct ResourceRule {
     pub tenant: Option<String>,
     /// Whether events tell the ids that foreign keys name.
     pub related: bool,
+    /// Columns that are documents: their previous values are told key by key. `None` leaves it to the
+    /// format.
+    pub documents: Option<Vec<String>>,
 }
 
 impl ResourceRule {
@@ -154,6 +157,7 @@ impl ResourceRule {
             fields: Vec::new(),
             tenant: None,
             related: true,
+            documents: None,
         }
     }
 }

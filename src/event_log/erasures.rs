@@ -19,6 +19,13 @@ const LOCK: i64 = 0x726f_7768_6f6f_6b01;
 /// The event that tells of an erasure.
 pub const ERASED: &str = "rowhook.erased";
 
+/// Events whose attempts are looked at in one statement.
+const SILENCED_AT_ONCE: usize = 1000;
+
+/// Those of events $1 that have a delivery with a reason.
+const FAILED: &str = "select distinct sequence_id from rowhook.deliveries \
+     where sequence_id = any ($1) and reason is not null";
+
 const CANNOT_ERASE: &str = "cannot erase values from the log";
 const CANNOT_READ: &str = "cannot read what was erased from the log";
 
@@ -122,14 +129,21 @@ async fn leave_each(
 /// By the server's SQLSTATE.
 pub async fn silence(log: &Connection, sequence_ids: &[i64]) -> Result<(u64, u64)> {
     let fault = |error| sql_fault("cannot erase what receivers answered", error);
-    let sql = include_str!("../../sql/silence_attempts.sql");
-    let attempts = log.execute(sql, &[&sequence_ids]).await.map_err(fault)?;
-    let mut deliveries = 0;
-    let sql = include_str!("../../sql/silence_deliveries.sql");
-    let silence = log.prepare(sql).await.map_err(fault)?;
-    // One by one: a flush of the daemon locks several rows, in its own order.
-    for sequence_id in sequence_ids {
-        deliveries += log.execute(&silence, &[sequence_id]).await.map_err(fault)?;
+    let (mut attempts, mut deliveries) = (0, 0);
+    let silence_attempts = include_str!("../../sql/silence_attempts.sql");
+    let silence_deliveries = include_str!("../../sql/silence_deliveries.sql");
+    for page in sequence_ids.chunks(SILENCED_AT_ONCE) {
+        attempts += log
+            .execute(silence_attempts, &[&page])
+            .await
+            .map_err(fault)?;
+        let parked = log.query(FAILED, &[&page]).await.map_err(fault)?;
+        // One by one: a flush of the daemon locks several rows, in its own order.
+        for row in parked {
+            let sequence_id: i64 = row.try_get(0).map_err(fault)?;
+            let silenced = log.execute(silence_deliveries, &[&sequence_id]).await;
+            deliveries += silenced.map_err(fault)?;
+        }
     }
     Ok((attempts, deliveries))
 }

@@ -76,7 +76,7 @@ pub async fn as_it_was(
     let Some(last) = events.next().await? else {
         return told_later(log, capture, (resource, id), up_to).await;
     };
-    if last.action == Action::Deleted {
+    if past::is_gone(&last) {
         return Ok(AsItWas::told(Standing::Deleted, last, None));
     }
     let keys = keys::of_table(log, capture, &last.origin).await?;
@@ -100,6 +100,11 @@ pub async fn as_it_was(
         None => Some(filled(&last, &mut events, &keys, &gaps).await?),
         Some(_) => None,
     };
+    let standing = match last.action {
+        // By a mark: its values are there.
+        Action::Deleted => Standing::Deleted,
+        _ => Standing::Present,
+    };
     let since = last.sequence_id;
     Ok(AsItWas {
         follows_key,
@@ -107,7 +112,7 @@ pub async fn as_it_was(
             .into_iter()
             .filter(|gap| gap.sequence_id > since)
             .collect(),
-        ..AsItWas::told(ended.unwrap_or(Standing::Present), last, past)
+        ..AsItWas::told(ended.unwrap_or(standing), last, past)
     })
 }
 
@@ -178,13 +183,8 @@ async fn told_later(
         .collect();
     let emptied = truncation_between(log, &next, up_to, next.sequence_id).await?;
     let certain = gaps.is_empty() && emptied.is_none();
-    let past = match next.action {
-        Action::Updated | Action::Restored if !renamed && next.previous.is_some() => {
-            Some(Past::before(&next))
-        }
-        Action::Deleted => Some(Past::before(&next)),
-        _ => None,
-    };
+    let tells = past::is_gone(&next) || next.previous.is_some() && !renamed;
+    let past = tells.then(|| Past::before(&next));
     let standing = if up_to <= deliveries::before_oldest(log).await? {
         Standing::BeforeLog
     } else if !certain || next.action == Action::Snapshot {

@@ -163,7 +163,7 @@ pub struct List {
     /// Only this resource.
     #[arg(long)]
     pub resource: Option<String>,
-    /// Only the resource with this key.
+    /// Only the resource with this key; needs --resource.
     #[arg(long, requires = "resource")]
     pub id: Option<String>,
     /// After this sequence id.

@@ -150,8 +150,8 @@ pub async fn foreign_keys(connection: &Connection, relation: u32) -> Result<Vec<
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its type.
-    pub type_oid: u32,
+    /// Whether its values may be JSON objects.
+    pub is_document: bool,
     /// Whether null may stand in it.
     pub nullable: bool,
 }
@@ -169,7 +169,7 @@ pub async fn columns(connection: &Connection, relation: u32) -> Result<Vec<Colum
     let read = |row: &tokio_postgres::Row| -> Result<Column, tokio_postgres::Error> {
         Ok(Column {
             name: row.try_get::<_, Name>(0)?.text,
-            type_oid: row.try_get(1)?,
+            is_document: row.try_get(1)?,
             nullable: row.try_get(2)?,
         })
     };

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::Documents;
 use crate::event::{Event, Expression, Selection};
 
 /// How a webhook departs from sending whole events in a format.
@@ -11,6 +12,8 @@ pub struct Payload {
     pub fields: Option<Selection>,
     /// Its value as JSON is the body, instead of a format's.
     pub body: Option<Expression>,
+    /// Columns whose previous values are told key by key. The same for all webhooks.
+    pub documents: Documents,
 }
 
 impl Payload {

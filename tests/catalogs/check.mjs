@@ -43,6 +43,11 @@ function prepared(catalog, bodies, pointer) {
   addFormats.default(ajv);
   if (!ajv.validateSchema(document)) complain("meta schema:", ajv.errorsText());
   ajv.addSchema(document);
+  for (const [name, { examples = [] }] of Object.entries(document.$defs)) {
+    for (const example of examples) {
+      if (!ajv.validate(`${document.$id}#/$defs/${name}`, example)) complain(`example of ${name}:`, ajv.errorsText());
+    }
+  }
   const texts = readFileSync(bodies, "utf8").split("\x1e").filter((text) => text);
   return [ajv.getSchema(document.$id + (pointer ?? "")), texts];
 }

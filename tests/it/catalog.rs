@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 use crate::cluster::Database;
 use crate::daemon::Rowhook;
-use crate::receiver::Receiver;
+use crate::receiver::{Received, Receiver};
 use crate::type_values::{DEFINITIONS, VALUES};
 use crate::verifiers::installed;
 
@@ -255,6 +255,12 @@ async fn real_events(
         "update kept set v = 3",
         "delete from kept where id = 1",
         "update parts set v = 2",
+        "insert into posts values (1, 'acme', 'new', null)",
+        "update posts set state = 'old', author = (select id from customers)",
+        "update posts set gone = 'now'",
+        "update posts set gone = null, state = null",
+        "update posts set gone = 'now'; delete from posts",
+        "select rowhook.emit('orders.shipped', '{\"to\": \"Bergen\"}', 'orders', '1')",
         "delete from parts",
     ] {
         client
@@ -296,10 +302,13 @@ async fn real_events_are_what_the_catalog_says() {
                   insert into kept select i, 1, repeat('x', 9000) from generate_series(1, 3) i;
                   create table parts (id int primary key, v int) partition by range (id);
                   create table part1 partition of parts for values from (0) to (10);
-                  insert into parts values (1, 1);";
+                  insert into parts values (1, 1);
+                  create table posts (id int primary key, org text, state text, gone text, author uuid references customers);";
     let (database, client) = database_with(&format!("{SHOP}{DEFINITIONS}{table}{others}")).await;
     let receiver = Receiver::start().await;
+    let posts = toml::toml! { table = "public.posts" deleted_at = "gone" fields = ["state"] tenant = "org" };
     let rowhook = shop(&database)
+        .resource(posts)
         .resource(toml::toml! { table = "public.kept" previous = "log" })
         .webhook_to("all", &receiver, toml::Table::new());
     rowhook.setup().await;
@@ -335,7 +344,7 @@ async fn real_events_are_what_the_catalog_says() {
     let wrong = texts(&directory.join("wrong"), broken(&bodies));
     assert_eq!(
         tools.check(&["refused", written, &wrong]).await,
-        "6 refused"
+        "7 refused"
     );
     assert_eq!(daemon.stop().await, Some(0));
 }
@@ -364,13 +373,18 @@ fn broken(bodies: &[String]) -> Vec<String> {
         incomplete.to_string(),
         with("orders.created", "/event/data/new/total", true.into()),
         with("orders.created", "/event/data/new/status", "sent".into()),
-        with("orders.created", "/event/type", "orders.emptied".into()),
+        with("orders.created", "/event/type", "order.created".into()),
         with(
             "customers.created",
             "/event/data/new/email",
             "ada@example.com".into(),
         ),
         with("orders.deleted", "/event/resourceId", Value::Null),
+        with(
+            "posts.state.changed",
+            "/event/fieldChange/newValue",
+            7.into(),
+        ),
     ]
 }
 
@@ -380,9 +394,13 @@ async fn public_tools_take_the_asyncapi_document_and_the_types() {
         return;
     };
     let (table, _) = every_type();
-    let (database, client) = database_with(&format!("{SHOP}{DEFINITIONS}{table}")).await;
+    let posts = "create table posts (id int primary key, org text, state text, gone text, author uuid references customers)";
+    let (database, client) = database_with(&format!("{SHOP}{DEFINITIONS}{table}{posts}")).await;
     let receiver = Receiver::start().await;
-    let rowhook = shop(&database).webhook_to("all", &receiver, toml::Table::new());
+    let posts = toml::toml! { table = "public.posts" deleted_at = "gone" fields = ["state"] tenant = "org" };
+    let rowhook = shop(&database)
+        .resource(posts)
+        .webhook_to("all", &receiver, toml::Table::new());
     let directory = rowhook.directory().to_owned();
     let path = |name: &str| directory.join(name).to_str().unwrap().to_owned();
 
@@ -390,7 +408,7 @@ async fn public_tools_take_the_asyncapi_document_and_the_types() {
     rowhook
         .succeed(&["catalog", "--format", "asyncapi", "-o", &asyncapi])
         .await;
-    assert_eq!(tools.check(&["asyncapi", &asyncapi]).await, "20 messages");
+    assert_eq!(tools.check(&["asyncapi", &asyncapi]).await, "27 messages");
 
     rowhook.setup().await;
     let mut daemon = rowhook.spawn_ready().await;
@@ -398,11 +416,13 @@ async fn public_tools_take_the_asyncapi_document_and_the_types() {
         .batch_execute(
             "insert into orders values (1, 'new', 12.5, '{a,NULL}', '{\"a\": 1}');
              update orders set status = 'paid', total = 'NaN' where id = 1; delete from orders; truncate orders;
-             insert into sales.\"odd näme/x\" values ('a,b', 1, 'infinity')",
+             insert into sales.\"odd näme/x\" values ('a,b', 1, 'infinity');
+             insert into posts values (1, 'acme', 'new', null); update posts set state = 'old';
+             update posts set gone = 'now'; update posts set gone = null",
         )
         .await
         .unwrap();
-    let requests = receiver.wait_for_count(5).await;
+    let requests = receiver.wait_for_count(10).await;
     assert_eq!(daemon.stop().await, Some(0));
     let bodies: Vec<&str> = (requests.iter())
         .map(|request| std::str::from_utf8(&request.body).unwrap())
@@ -431,4 +451,54 @@ async fn public_tools_take_the_asyncapi_document_and_the_types() {
         .succeed(&["catalog", "--format", "typescript", "-o", &types])
         .await;
     assert_eq!(tools.check(&["types", &types, &uses]).await, "2 compiled");
+}
+
+#[tokio::test]
+async fn a_webhook_gets_what_its_part_of_the_catalog_says() {
+    let Some(tools) = Tools::installed() else {
+        return;
+    };
+    let (database, client) = database_with(SHOP).await;
+    let receiver = Receiver::start().await;
+    let narrow = toml::toml! {
+        events = ["orders.created", "orders.updated"]
+        fields = ["status", "total"]
+        batch = { max_events = 10, max_wait = "100ms" }
+    };
+    let rowhook = shop(&database).webhook_to("narrow", &receiver, narrow);
+    rowhook.setup().await;
+    let mut daemon = rowhook.spawn_ready().await;
+    let sql = "insert into orders values (1, 'new', 12.5); update orders set status = 'paid', secret = 'x';
+               delete from orders; insert into orders values (2, 'new', 1)";
+    client.batch_execute(sql).await.unwrap();
+    let events = |requests: &[Received]| -> usize {
+        let bodies = requests.iter().map(Received::json);
+        bodies.map(|body| body.as_array().unwrap().len()).sum()
+    };
+    let requests = receiver.wait_for(|requests| events(requests) == 3).await;
+    assert_eq!(daemon.stop().await, Some(0));
+
+    let directory = rowhook.directory();
+    let written = directory.join("narrow.json");
+    let written = written.to_str().unwrap();
+    let part = ["catalog", "--webhook", "narrow", "--output", written];
+    rowhook.succeed(&part).await;
+    let narrow: Value = serde_json::from_str(&std::fs::read_to_string(written).unwrap()).unwrap();
+    let resources = &narrow["$defs"]["catalog"]["const"]["resources"];
+    assert_eq!(resources.as_object().unwrap().len(), 1);
+    let events = serde_json::json!(["orders.created", "orders.updated"]);
+    assert_eq!(resources["orders"]["events"], events);
+    let columns = &narrow["$defs"]["columns.orders"]["properties"];
+    let columns: Vec<_> = columns.as_object().unwrap().keys().collect();
+    assert_eq!(columns, ["status", "total"]);
+    assert!(narrow["$defs"].get("note").is_none());
+
+    let bodies = requests
+        .iter()
+        .map(|it| String::from_utf8(it.body.to_vec()).unwrap());
+    let sent = texts(&directory.join("sent"), bodies);
+    let valid = tools
+        .check(&["schema", written, &sent, "#/$defs/batch"])
+        .await;
+    assert_eq!(valid, format!("{} valid", requests.len()));
 }

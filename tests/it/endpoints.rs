@@ -268,3 +268,62 @@ async fn an_endpoint_that_answers_nothing_but_500_costs_no_rows_either() {
     assert_in_order(&accepted(&receiver, 300 - rows).await);
     served.wait_for_cursor("hook", 300).await;
 }
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_holds_its_events_until_somebody_does() {
+    let receiver = Receiver::start().await;
+    let url = receiver.url().replace("127.0.0.1", "receiver.test");
+    let mut more = Table::new();
+    more.insert("url".into(), url.into());
+    let prepared = Prepared::with(|rowhook| rowhook.webhook_to("hook", &receiver, more)).await;
+    let directory = prepared.rowhook.directory().to_owned();
+    let (hosts, switch) = (directory.join("hosts"), directory.join("nsswitch.conf"));
+    std::fs::write(&hosts, "127.0.0.1 localhost\n").unwrap();
+    std::fs::write(&switch, "passwd: files\nhosts: files\n").unwrap();
+    // The daemon alone sees these files in place of the system's.
+    let script = "mount --bind \"$1\" /etc/hosts && mount --bind \"$2\" /etc/nsswitch.conf && shift 2 && exec \"$@\"";
+    let own_names = |inside: &std::process::Command| {
+        let mut command = tokio::process::Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-c", script, "names"])
+            .args([&hosts, &switch])
+            .arg(inside.get_program())
+            .args(inside.get_args());
+        command
+    };
+    let trial = own_names(&std::process::Command::new("true"))
+        .output()
+        .await;
+    if !trial.is_ok_and(|trial| trial.status.success()) {
+        eprintln!("skipped: this user cannot mount, so the daemon cannot have names of its own");
+        return;
+    }
+    let mut daemon = prepared.rowhook.spawn_with(|command| {
+        let mut wrapped = own_names(command.as_std());
+        for (name, value) in command.as_std().get_envs() {
+            match value {
+                Some(value) => wrapped.env(name, value),
+                None => wrapped.env_remove(name),
+            };
+        }
+        wrapped
+            .current_dir(&directory)
+            .kill_on_drop(true)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        *command = wrapped;
+    });
+    daemon.wait_ready().await;
+    let insert = "insert into t select i, 0 from generate_series(1, 20) i";
+    prepared.client.batch_execute(insert).await.unwrap();
+    let line = daemon.wait_for_log("counts as down").await;
+    assert!(line.contains("dns: "), "{line}");
+    assert_eq!(receiver.count(), 0);
+    std::fs::write(&hosts, "127.0.0.1 localhost receiver.test\n").unwrap();
+    accepted(&receiver, 20).await;
+    let rows = "select count(*) from rowhook.deliveries";
+    let rows: i64 = prepared.client.query_one(rows, &[]).await.unwrap().get(0);
+    assert_eq!(rows, 0);
+    daemon.stop().await;
+}

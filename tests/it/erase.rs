@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::capture::{Captured, types};
-use crate::logged::{assert_dense, events, wait_for, wait_for_event};
+use crate::capture::Captured;
+use crate::logged::{assert_dense, events, wait_for};
 use crate::receiver::{Receiver, Reply};
 
 const USERS: &str =
@@ -64,6 +64,7 @@ async fn the_values_of_one_row_go_and_its_events_stay_in_their_places() {
         assert!(said.contains(why), "{said}");
     }
     let found = erase(&captured, &["--dry-run"]).await;
+    assert_eq!(found["found"]["notes"], json!([]), "{found:#}");
     let by_type = json!({"users.created": 1, "users.deleted": 1, "users.updated": 2});
     assert_eq!(found["found"]["by_type"], by_type, "{found:#}");
     assert_eq!(events(&captured.client).await, before);
@@ -158,38 +159,93 @@ async fn single_fields_go_while_no_daemon_runs_and_it_logs_that_later_once() {
         ("partial", "partial")
     );
     assert_eq!(after[0].context["sessionVariables"]["user"], SECRET);
+    // One was cut off; and the last daemon ended before it could note that it had logged both.
+    captured
+        .execute("insert into rowhook.erasures (resource, resource_id, up_to_id, events, updated_at) values ('users', '8', 6, 2, now() - interval '1 hour')")
+        .await;
     for _ in 0..2 {
         captured.daemon = captured.rowhook.spawn_ready().await;
-        captured.execute("insert into users values (9)").await;
-        captured.execute("delete from users where id = 9").await;
-        wait_for_event(&captured.client, "the note", |e| {
-            e.event_type == "rowhook.erased"
-        })
-        .await;
-        wait_for(&captured.client, "its state", async || {
-            let sql = "select count(*) from rowhook.erasures where state = 'logged'";
-            captured
-                .client
-                .query_one(sql, &[])
-                .await
-                .unwrap()
-                .get::<_, i64>(0)
-                == 1
-        })
+        wait_for(
+            &captured.client,
+            "what was erased to be logged",
+            async || {
+                let sql = "select count(*) from rowhook.erasures where state = 'logged'";
+                captured
+                    .client
+                    .query_one(sql, &[])
+                    .await
+                    .unwrap()
+                    .get::<_, i64>(0)
+                    == 2
+            },
+        )
         .await;
         assert_eq!(captured.daemon.stop().await, Some(0));
+        captured
+            .execute("update rowhook.erasures set state = 'done'")
+            .await;
     }
     let all = events(&captured.client).await;
-    let notes = types(&all)
+    let mut notes = all
         .iter()
-        .filter(|name| **name == "rowhook.erased")
-        .count();
-    assert_eq!(notes, 1);
-    let note = all
-        .iter()
-        .find(|event| event.event_type == "rowhook.erased")
+        .filter(|event| event.event_type == "rowhook.erased");
+    let (first, second) = (notes.next().unwrap(), notes.next().unwrap());
+    assert!(notes.next().is_none());
+    assert_eq!(first.record["fields"], json!(["email", "phone"]));
+    assert_eq!(
+        (&first.record["complete"], &second.record["complete"]),
+        (&json!(true), &json!(false))
+    );
+}
+
+#[tokio::test]
+async fn many_events_go_in_batches_beside_the_writer_and_one_command_at_a_time() {
+    let captured = Captured::with(USERS, |rowhook| rowhook.set("log.segment_size", 100)).await;
+    captured
+        .execute(&format!(
+            "insert into users values (7, '{SECRET}', null);
+             do $$ begin for i in 1..450 loop update users set visits = i where id = 7; end loop; end $$"
+        ))
+        .await;
+    captured.logged(451).await;
+    let other = captured.database.client().await;
+    let lock = "select pg_advisory_lock(8245940733168544513)";
+    other.batch_execute(lock).await.unwrap();
+    let arguments = [
+        "events",
+        "erase",
+        "--resource",
+        "users",
+        "--id",
+        "7",
+        "--yes",
+    ];
+    let said = captured.rowhook.fail(&arguments, 75).await;
+    assert!(said.contains("another `rowhook events erase`"), "{said}");
+    other
+        .batch_execute(&lock.replace("lock(", "unlock("))
+        .await
         .unwrap();
-    assert_eq!(note.record["fields"], json!(["email", "phone"]));
+
+    let writing = async {
+        for id in 100..300 {
+            captured
+                .execute(&format!("insert into users values ({id}, 'x', 'y')"))
+                .await;
+        }
+    };
+    let (done, ()) = tokio::join!(erase(&captured, &["--yes"]), writing);
+    assert_eq!(
+        (&done["erased"], &done["logged"]),
+        (&json!(451), &json!(true)),
+        "{done:#}"
+    );
+    let all = captured.logged(652).await;
+    assert_dense(&all);
+    assert_eq!(holders(&captured, SECRET).await, Vec::<String>::new());
+    let sql = "select events from rowhook.erasures";
+    let row = captured.client.query_one(sql, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 451);
 }
 
 #[tokio::test]
@@ -317,4 +373,47 @@ async fn old_values_from_the_log_do_not_make_up_what_was_erased() {
     assert_eq!(events[4].previous, json!({"phone": "2"}));
     assert_eq!(events[4].old_row, "partial");
     assert_eq!(events[4].record["email"], "new");
+}
+
+#[tokio::test]
+async fn other_keys_of_the_row_are_told() {
+    let captured = Captured::tables(USERS).await;
+    for sql in [
+        "insert into users values (5, 'ann', null)",
+        "update users set id = 7 where id = 5",
+        "update users set id = 9 where id = 7",
+        "insert into users values (7, 'bob', null)",
+    ] {
+        captured.execute(sql).await;
+    }
+    captured.logged(4).await;
+    let found = erase(&captured, &["--dry-run"]).await;
+    let notes = found["found"]["notes"].as_array().unwrap();
+    assert_eq!(notes.len(), 2, "{found:#}");
+    assert!(
+        notes[0]
+            .as_str()
+            .unwrap()
+            .ends_with("the one that it had, id = 5"),
+        "{found:#}"
+    );
+    assert!(
+        notes[1]
+            .as_str()
+            .unwrap()
+            .starts_with("event 3 gave the row another key"),
+        "{found:#}"
+    );
+    assert!(notes[1].as_str().unwrap().ends_with("users 9"), "{found:#}");
+    // The old key is one of the ids that stay.
+    erase(&captured, &["--yes"]).await;
+    let events = captured.logged(5).await;
+    assert_eq!(
+        (&events[1].record, &events[1].previous),
+        (&json!({"id": 7}), &json!({"id": 5}))
+    );
+    assert_eq!(
+        events[2].record,
+        json!({"id": 9, "email": "ann", "phone": null, "visits": 0})
+    );
 }

@@ -652,7 +652,7 @@ async fn what_is_delivered_is_counted_once_though_answers_of_the_log_are_lost() 
         "--after",
         "0",
         "--rate",
-        "40/s",
+        "10/s",
     ];
     let said = served.rowhook.succeed(&replay).await;
     assert!(said.contains(": 20 delivered"), "{said}");

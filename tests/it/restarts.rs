@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use toml::{Table, Value, toml};
 
-use crate::logged::wait_for_logged;
+use crate::logged::{wait_for, wait_for_logged};
 use crate::receiver::{Gate, Receiver, Reply};
 use crate::served::{Served, accepted, assert_in_order};
 
@@ -21,6 +21,13 @@ fn count_of(receiver: &Receiver, sequence_id: i64) -> usize {
 async fn kill_9_before_the_cursor_is_saved_repeats_the_same_ids_and_loses_nothing() {
     let receiver = Receiver::start().await;
     let mut served = Served::to(&receiver, Table::new()).await;
+    // Afterwards the daemon writes the row only to save the cursor.
+    let begun = "select 1 from rowhook.subscriptions where ordering is not null and served";
+    wait_for(&served.client, "a webhook that has begun", async || {
+        let row = served.client.query_opt(begun, &[]).await;
+        row.unwrap().is_some()
+    })
+    .await;
     let blocker = served.database.client().await;
     blocker
         .batch_execute("begin; select from rowhook.subscriptions for update")

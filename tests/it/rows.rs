@@ -7,6 +7,8 @@ use crate::capture::{Captured, types};
 use crate::cluster::Database;
 use crate::daemon::Rowhook;
 use crate::logged::count;
+use crate::receiver::{Gate, Received, Receiver, Reply};
+use crate::served::accepted;
 
 const POSTS: &str =
     "create table posts (id int primary key, title text, body text, deleted_at date, deleted_by int);
@@ -148,7 +150,8 @@ async fn the_log_tells_whether_a_row_was_deleted() {
 async fn check_compares_what_a_resource_says_with_its_table() {
     let database = Database::create().await;
     let client = database.client().await;
-    let table = "create table posts (id int primary key, deleted_at date, gone boolean not null)";
+    let table = "create table posts (id int primary key, deleted_at date, gone boolean not null,
+                                     data jsonb)";
     client.batch_execute(table).await.unwrap();
     let report = async |resource: Table| {
         let rowhook = Rowhook::new(&database).resource(resource);
@@ -162,6 +165,22 @@ async fn check_compares_what_a_resource_says_with_its_table() {
     let said = typo.await;
     assert!(said.contains("no column `delted_at`"), "{said}");
     assert!(said.contains("did you mean `deleted_at`?"), "{said}");
+    let others = report(toml! {
+        table = "public.posts"
+        fields = ["gonne"]
+        tenant = "org"
+        documents = ["gone", "dat"]
+    });
+    let said = others.await;
+    for part in [
+        "fields: table public.posts has no column `gonne`",
+        "did you mean `gone`?",
+        "tenant: table public.posts has no column `org`",
+        "documents: column `gone` holds no objects",
+        "documents: table public.posts has no column `dat`",
+    ] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
     let never_null = report(toml! {
         table = "public.posts"
         deleted_at = "gone"
@@ -399,5 +418,71 @@ async fn foreign_keys_that_come_and_go_are_followed() {
             r#"notes.updated {"authorId":"7","editorId":"7"}"#,
             r#"notes.updated {"reviewerId":"7"}"#,
         ]
+    );
+}
+
+#[tokio::test]
+async fn webhooks_choose_and_order_by_tenant_and_tell_documents_key_by_key() {
+    let receiver = Receiver::start().await;
+    let gate = Gate::closed();
+    let held = Reply::Held(gate.clone(), Box::new(Reply::Status(200)));
+    receiver.on_request(move |request| match request.sequence_id {
+        1 => held.clone(),
+        _ => Reply::Status(200),
+    });
+    let tables = "create table deals (id int primary key, org int, data jsonb);
+                  create table notes (id int primary key, owner text)";
+    let captured = Captured::with(tables, |rowhook| {
+        let webhook = toml! {
+            order_by = "event.tenant"
+            when = "event.tenant != '9'"
+        };
+        let deals = toml! {
+            table = "public.deals"
+            tenant = "org"
+            documents = ["data"]
+        };
+        let notes = toml! {
+            table = "public.notes"
+            tenant = "owner"
+        };
+        let rowhook = rowhook.resource(deals).resource(notes);
+        rowhook.webhook_to("hook", &receiver, webhook)
+    })
+    .await;
+    captured
+        .execute(
+            r#"insert into deals values (1, 7, '{"city": "Oslo", "price": 5, "old": 1}');
+               insert into notes values (1, '7'), (2, '9'), (3, null), (4, '8');
+               update deals set data = '{"city": "Oslo", "price": 6, "new": 1}'"#,
+        )
+        .await;
+    let ids = |requests: &[Received]| -> Vec<i64> {
+        let mut ids: Vec<i64> = requests.iter().map(|it| it.sequence_id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    // What is of the same tenant waits, of whatever table; what is of 9 is not sent.
+    receiver
+        .wait_for(|requests| ids(requests) == [1, 4, 5])
+        .await;
+    gate.open();
+    let requests = accepted(&receiver, 5).await;
+    assert_eq!(ids(&requests), [1, 2, 4, 5, 6]);
+    let update = requests
+        .iter()
+        .find(|it| it.sequence_id == 6)
+        .unwrap()
+        .json();
+    assert_eq!(update["event"]["tenant"], "7");
+    assert_eq!(
+        update["event"]["previousValues"],
+        json!({"data": {"price": 5, "old": 1, "new": null}})
+    );
+    let report = captured.rowhook.run_command(&["check"]).await;
+    let report = String::from_utf8(report.stdout).unwrap();
+    assert!(
+        report.contains("captured tables with a tenant: 2 of 2"),
+        "{report}"
     );
 }

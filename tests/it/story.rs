@@ -106,7 +106,8 @@ async fn a_row_is_shown_as_it_was() {
 
 #[tokio::test]
 async fn what_an_update_did_not_carry_is_told_by_earlier_events_or_unknown() {
-    let captured = Captured::with(POSTS, |rowhook| {
+    let before = format!("{POSTS}; insert into posts values (8, 'eight', null)");
+    let captured = Captured::with(&before, |rowhook| {
         rowhook.set("source.replica_identity", "keep")
     })
     .await;
@@ -122,7 +123,10 @@ async fn what_an_update_did_not_carry_is_told_by_earlier_events_or_unknown() {
     captured
         .execute("update posts set title = 'four' where id = 4")
         .await;
-    captured.logged(5).await;
+    captured
+        .execute("update posts set title = 'acht' where id = 8")
+        .await;
+    captured.logged(6).await;
     let (code, was) = behind(&captured, "1", "3").await;
     assert_eq!(code, 0);
     assert_eq!(was["record"]["title"], "two");
@@ -136,6 +140,16 @@ async fn what_an_update_did_not_carry_is_told_by_earlier_events_or_unknown() {
     assert_eq!(was["unknown"], json!(["body"]));
     let (_, was) = behind(&captured, "3", "5").await;
     assert_eq!(was["standing"], "renamed", "{was:#}");
+    // Of a row from before capture an update tells that it was there.
+    let (code, was) = behind(&captured, "8", "5").await;
+    assert_eq!(
+        (code, &was["standing"], &was["record"]),
+        (0, &json!("present"), &Value::Null)
+    );
+    assert!(
+        was["notes"][0].as_str().unwrap().contains("not its values"),
+        "{was:#}"
+    );
     let text = captured
         .rowhook
         .succeed(&["events", "at", "--resource", "posts", "--id", "4"])
@@ -188,4 +202,46 @@ async fn the_events_of_one_row_read_as_its_story() {
     ] {
         assert!(shown.contains(part), "no {part} in\n{shown}");
     }
+}
+
+#[tokio::test]
+async fn nothing_is_filled_in_over_a_gap_and_the_gap_is_told() {
+    let mut captured = Captured::with(POSTS, |rowhook| {
+        rowhook.set("source.replica_identity", "keep")
+    })
+    .await;
+    let publication = captured.database.publication();
+    captured
+        .execute("insert into posts values (1, 'one', repeat('x', 5000)), (2, 'two', null)")
+        .await;
+    captured.logged(2).await;
+    captured
+        .execute(&format!("alter publication {publication} drop table posts"))
+        .await;
+    captured
+        .execute("update posts set body = repeat('unseen', 1000) where id = 1")
+        .await;
+    captured
+        .execute(&format!("alter publication {publication} add table posts"))
+        .await;
+    assert_eq!(captured.daemon.wait_exit().await, Some(70));
+    captured.rowhook.succeed(&["setup", "--accept-gap"]).await;
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    captured
+        .execute("update posts set title = 'uno' where id = 1")
+        .await;
+    captured.logged(4).await;
+    let (code, was) = behind(&captured, "1", "4").await;
+    assert_eq!(
+        (code, &was["record"]),
+        (0, &json!({"id": 1, "title": "uno"})),
+        "{was:#}"
+    );
+    assert_eq!(was["unknown"], json!(["body"]));
+    let (_, was) = behind(&captured, "2", "4").await;
+    assert_eq!(was["standing"], "present");
+    assert!(
+        was["notes"][0].as_str().unwrap().contains("event 3"),
+        "{was:#}"
+    );
 }

@@ -192,6 +192,23 @@ async fn events_of_one_value_share_a_lane_over_all_resources() {
     }
 }
 
+#[tokio::test]
+async fn events_of_one_tenant_share_a_lane_whatever_its_column_is_called() {
+    let by_tenant = Ordering {
+        order: Order::Resource,
+        by: Some(OrderBy::new("event.tenant")),
+    };
+    assert_eq!(by_tenant.to_string(), "resource by event.tenant");
+    let mut post = with_record(1, "1", r#"{"event.tenant":"x"}"#);
+    assert_eq!(&*by_tenant.lane(&post), "posts/1");
+    post.tenant = Some("acme".into());
+    assert_eq!(&*by_tenant.lane(&post), "event.tenant=acme");
+    post.resource = "comments".into();
+    assert_eq!(&*by_tenant.lane(&post), "event.tenant=acme");
+    post.tenant = Some("x".repeat(1000).into());
+    assert!(by_tenant.lane(&post).len() < 100);
+}
+
 /// What is done for one event must not grow with those that wait behind it: this takes a few seconds,
 /// or else many minutes.
 #[tokio::test]

@@ -37,6 +37,10 @@ fn a_mark_that_is_set_deletes_and_one_that_is_taken_away_restores() {
         let told = full_update(&shape, old, new);
         assert!(told.starts_with("posts.updated"), "{told}");
     }
+    // A partition that carries the key alone has null for everything else.
+    let sparse = soft(&["id#", "gone"], b'f').in_partitions(&["id".to_owned()]);
+    let told = full_update(&sparse, None, Some("t"));
+    assert!(told.starts_with("posts.updated"), "{told}");
     let lost = shape.losing_defaults(&["gone".to_owned()]);
     let told = full_update(&lost, None, Some("t"));
     assert!(told.starts_with("posts.updated"), "{told}");

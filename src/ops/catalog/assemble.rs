@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::forms::Forms;
 use super::{Catalog, Column, Form, Occasion, OldRows, Resource};
-use crate::event::{Action, Capture, Redaction, ResourceRule, TableName, resource_name};
+use crate::event::{
+    Action, Capture, Redaction, ResourceRule, TableName, reference_name, resource_name,
+};
 use crate::wal::description::{DescribedColumn, DescribedType};
 use crate::wal::publication::Table;
 
@@ -14,6 +16,8 @@ pub(super) struct Found {
     pub(super) columns: Vec<DescribedColumn>,
     /// Whether the stream carries whole old rows.
     pub(super) whole: bool,
+    /// The columns of its foreign keys.
+    pub(super) references: Vec<Vec<String>>,
 }
 
 /// Puts the catalog together.
@@ -39,6 +43,7 @@ fn resource(found: Found, rule: Option<&ResourceRule>, forms: &mut Forms) -> Res
         table,
         columns,
         whole,
+        references,
     } = found;
     let name = resource_name(&table.schema, &table.name, rule);
     let key = key(&table, rule);
@@ -55,8 +60,19 @@ fn resource(found: Found, rule: Option<&ResourceRule>, forms: &mut Forms) -> Res
             described(column, rule, in_identity, forms)
         })
         .collect();
+    let shown = |name: &String| {
+        let mut columns = columns.iter();
+        columns.any(|it| it.name == *name && !matches!(it.form, Form::Redacted(_)))
+    };
+    let deleted_at = rule.and_then(|rule| rule.deleted_at.as_ref());
+    let has = |name: &&String| columns.iter().any(|column| column.name == **name);
+    let softly_deleted = deleted_at.filter(has).is_some();
+    let fields = rule.map_or_else(Vec::new, |rule| rule.fields.iter().filter(has).collect());
     Resource {
-        events: occasions(&name),
+        events: occasions(&name, softly_deleted, &fields),
+        softly_deleted,
+        tenant: rule.and_then(|it| it.tenant.clone()).filter(shown),
+        related: related(references, rule, shown),
         always_identified: key.iter().all(|column| identity.contains(column)),
         old_rows: if whole {
             OldRows::Whole
@@ -102,6 +118,22 @@ fn described(
     }
 }
 
+/// What foreign keys are called whose columns anyone may see.
+fn related(
+    references: Vec<Vec<String>>,
+    rule: Option<&ResourceRule>,
+    shown: impl Fn(&String) -> bool,
+) -> Vec<String> {
+    let mut names: Vec<String> = references
+        .iter()
+        .filter(|columns| rule.is_none_or(|rule| rule.related) && columns.iter().all(&shown))
+        .map(|columns| reference_name(columns))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
 fn key(table: &Table, rule: Option<&ResourceRule>) -> Vec<String> {
     match rule.and_then(|rule| rule.key.clone()) {
         Some(key) => key,
@@ -121,18 +153,24 @@ fn identity(table: &Table, columns: &[DescribedColumn], whole: bool) -> BTreeSet
 }
 
 /// What may happen to a table and its rows.
-fn occasions(resource: &str) -> Vec<Occasion> {
-    [
+fn occasions(resource: &str, softly_deleted: bool, fields: &[&String]) -> Vec<Occasion> {
+    let restored = softly_deleted.then_some(Action::Restored);
+    let of_rows = [
         Action::Created,
         Action::Updated,
         Action::Deleted,
         Action::Snapshot,
         Action::Truncated,
-    ]
-    .into_iter()
-    .map(|action| Occasion {
+    ];
+    let of_rows = of_rows.into_iter().chain(restored).map(|action| Occasion {
         event_type: format!("{resource}.{}", action.as_str()),
         action,
-    })
-    .collect()
+        field: None,
+    });
+    let of_fields = fields.iter().map(|field| Occasion {
+        event_type: format!("{resource}.{field}.{}", Action::Changed.as_str()),
+        action: Action::Changed,
+        field: Some((*field).clone()),
+    });
+    of_rows.chain(of_fields).collect()
 }

@@ -19,6 +19,10 @@ pub fn asyncapi(catalog: &Catalog) -> Value {
     let mut definitions = schemas.definitions(catalog);
     // Nothing that is sent.
     definitions.retain(|name, _| !name.starts_with("logged"));
+    for schema in definitions.values_mut().filter_map(Value::as_object_mut) {
+        // Messages have them.
+        schema.remove("examples");
+    }
     let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
     for resource in &catalog.resources {
         let name = names::key(&resource.name);

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::events::erased_at;
 use super::values::{Schemas, nullable};
 
 impl Schemas<'_> {
@@ -15,8 +16,10 @@ impl Schemas<'_> {
             ("source", source()),
             ("context", context()),
             ("exceptional", self.exceptional(types)),
+            ("custom", self.custom(types)),
             ("loggedExceptional", logged_exceptional()),
             ("loggedNote", logged_note()),
+            ("loggedCustom", logged_custom(types)),
         ]
         .map(|(name, schema)| (name.to_owned(), schema))
         .into()
@@ -81,10 +84,40 @@ impl Schemas<'_> {
                 "previousValues": { "type": "object" },
                 "unknown": lists("Columns whose value is not known."),
                 "asText": lists("Columns of which a value stands as text."),
+                "erasedAt": erased_at(),
                 "source": self.refer("source"),
                 "context": self.refer("context"),
             },
             "anyOf": [{ "required": ["unknown"] }, { "required": ["asText"] }],
+        })
+    }
+
+    /// What applications have to say: nobody knows what they call it, and `data.data` is theirs.
+    fn custom(&self, types: &[&str]) -> Value {
+        json!({
+            "type": "object",
+            "description": "An event of the application's own, such as `invoice.sent`: what it says is in \
+                            `data.data`, and the object that it is about in `data.new`.",
+            "required": ["type", "resource", "resourceId", "sequenceId", "createdAt", "data", "source", "context"],
+            "properties": {
+                "type": custom_type(types),
+                "resource": { "type": "string" },
+                "resourceId": { "type": ["string", "null"] },
+                "sequenceId": sequence_id(),
+                "createdAt": created_at(),
+                "data": {
+                    "type": "object",
+                    "required": ["old", "new", "changes"],
+                    "properties": {
+                        "old": { "type": "null" },
+                        "new": { "type": ["object", "null"] },
+                        "changes": self.refer("changes"),
+                        "data": {},
+                    },
+                },
+                "source": self.refer("source"),
+                "context": self.refer("context"),
+            },
         })
     }
 
@@ -115,6 +148,33 @@ impl Schemas<'_> {
             },
         })
     }
+}
+
+/// Any type but those of rows, and of rowhook itself.
+fn custom_type(types: &[&str]) -> Value {
+    let mut others = vec![json!({
+        "pattern": "^rowhook\\.|\\.(created|updated|deleted|restored|snapshot|truncated|noted)$",
+    })];
+    if !types.is_empty() {
+        others.push(json!({ "enum": types }));
+    }
+    json!({ "type": "string", "not": { "anyOf": others } })
+}
+
+fn logged_custom(types: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "description": "An event of the application's own, in `rowhook events list --json`.",
+        "required": ["sequenceId", "type", "resource", "action", "record"],
+        "properties": {
+            "sequenceId": sequence_id(),
+            "type": custom_type(types),
+            "resource": { "type": "string" },
+            "action": { "type": "string", "const": "custom" },
+            "record": { "type": ["object", "null"] },
+            "data": {},
+        },
+    })
 }
 
 pub(super) fn sequence_id() -> Value {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::envelope::{created_at, sequence_id};
 use super::values::Schemas;
-use super::{Occasion, OldRows, Resource};
+use super::{Column, Occasion, OldRows, Resource};
 use crate::event::Action;
 
 impl Schemas<'_> {
@@ -46,7 +46,9 @@ impl Schemas<'_> {
 
     /// An event as a request has it.
     pub(super) fn event(&self, resource: &Resource, occasion: &Occasion) -> Value {
-        let Occasion { event_type, action } = occasion;
+        let Occasion {
+            event_type, action, ..
+        } = occasion;
         let mut required = vec![
             "type",
             "resource",
@@ -69,11 +71,22 @@ impl Schemas<'_> {
         property("createdAt", created_at());
         property("data", self.data(resource, *action));
         if action.is_update() {
-            property("previousValues", self.previous(resource));
+            property("previousValues", self.values(resource, "Old"));
             if resource.old_rows == OldRows::Whole {
                 required.push("previousValues");
             }
+        } else if *action == Action::Deleted && resource.softly_deleted {
+            property("previousValues", self.values(resource, "Old"));
+            property("newValues", self.values(resource, "New"));
         }
+        if let Some(field) = &occasion.field {
+            property(
+                "fieldChange",
+                self.field_change(field, resource.field(occasion)),
+            );
+            required.push("fieldChange");
+        }
+        self.belongings(resource, *action, &mut property);
         if *action != Action::Truncated {
             property(
                 "unknown",
@@ -83,6 +96,7 @@ impl Schemas<'_> {
                 "asText",
                 columns_listed("Columns of which a value could not be read as its type."),
             );
+            property("erasedAt", erased_at());
         }
         property("source", self.refer("source"));
         property("context", self.refer("context"));
@@ -96,9 +110,10 @@ impl Schemas<'_> {
         })
     }
 
-    fn previous(&self, resource: &Resource) -> Value {
+    fn values(&self, resource: &Resource, which: &str) -> Value {
         let columns = self.reference("columns", &resource.name);
-        json!({ "description": "Old values of the columns that changed.", "allOf": [columns] })
+        let description = format!("{which} values of the columns that changed.");
+        json!({ "description": description, "allOf": [columns] })
     }
 
     fn data(&self, resource: &Resource, action: Action) -> Value {
@@ -121,6 +136,8 @@ impl Schemas<'_> {
         };
         let required = if action.is_update() && !whole {
             json!(["new"])
+        } else if action == Action::Deleted && resource.softly_deleted && !whole {
+            json!(["new", "changes"])
         } else {
             json!(["old", "new", "changes"])
         };
@@ -164,12 +181,72 @@ impl Schemas<'_> {
                 "previousValues": columns(),
                 "context": self.refer("context"),
                 "oldRow": words(vec!["absent", "key", "partial", "full"]),
+                "tenant": { "type": "string" },
+                "relatedIds": related_ids(&resource.related),
                 "unknown": columns_listed("Columns whose value is not known; they are missing."),
                 "asText": columns_listed("Columns of which a value could not be read as its type."),
+                "erasedAt": erased_at(),
                 "source": self.refer("source"),
             },
         })
     }
+
+    /// Whose a row is, and what it names.
+    fn belongings(
+        &self,
+        resource: &Resource,
+        action: Action,
+        property: &mut impl FnMut(&str, Value) -> Option<Value>,
+    ) {
+        if action == Action::Truncated {
+            return;
+        }
+        if let Some(column) = &resource.tenant {
+            let description = format!("Whose the row is: the value of {column}.");
+            property(
+                "tenant",
+                json!({ "type": "string", "description": description }),
+            );
+        }
+        if !resource.related.is_empty() {
+            property("relatedIds", related_ids(&resource.related));
+        }
+    }
+
+    /// What a field event says of its column.
+    fn field_change(&self, name: &str, column: Option<&Column>) -> Value {
+        let mut required = vec!["fieldName"];
+        let mut properties = Map::new();
+        let constant = json!({ "type": "string", "const": name });
+        properties.insert("fieldName".into(), constant);
+        if let Some(column) = column {
+            for name in ["previousValue", "newValue"] {
+                properties.insert(name.into(), self.column(column));
+                required.push(name);
+            }
+        }
+        json!({ "type": "object", "required": required, "properties": properties })
+    }
+}
+
+fn related_ids(names: &[String]) -> Value {
+    let ids: Map<String, Value> = names
+        .iter()
+        .map(|name| (name.clone(), json!({ "type": "string" })))
+        .collect();
+    json!({
+        "type": "object",
+        "description": "Ids of the rows that its foreign keys name.",
+        "properties": ids,
+    })
+}
+
+pub(super) fn erased_at() -> Value {
+    json!({
+        "type": "string",
+        "format": "date-time",
+        "description": "When values of it were erased; what is missing is listed in `unknown`.",
+    })
 }
 
 fn columns_listed(what: &str) -> Value {

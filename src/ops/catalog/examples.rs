@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Catalog, Column, Form, OldRows, Resource, Text, TypeBody};
+use super::{Catalog, Column, Form, Occasion, OldRows, Resource, Text, TypeBody};
 use crate::event::{Action, Redaction};
 
 /// Makes examples up.
@@ -79,7 +79,10 @@ impl Examples<'_> {
     }
 
     /// The column that an example's update changes.
-    fn updated<'a>(&self, resource: &'a Resource) -> Option<&'a Column> {
+    fn updated<'a>(&self, resource: &'a Resource, occasion: &Occasion) -> Option<&'a Column> {
+        if occasion.field.is_some() {
+            return resource.field(occasion);
+        }
         resource.columns.iter().find(|column| {
             !resource.key.contains(&column.name)
                 && self.make(&column.form, Which::One) != self.make(&column.form, Which::Other)
@@ -87,7 +90,7 @@ impl Examples<'_> {
     }
 
     /// The body of a request with an event.
-    pub(super) fn request(&self, resource: &Resource, occasion: &super::Occasion) -> Value {
+    pub(super) fn request(&self, resource: &Resource, occasion: &Occasion) -> Value {
         json!({
             "id": "01a1fc28-edc6-8a8c-a268-2240a514bc67",
             "event": self.event(resource, occasion),
@@ -97,7 +100,7 @@ impl Examples<'_> {
     }
 
     /// What a request says of an event.
-    pub(super) fn event(&self, resource: &Resource, occasion: &super::Occasion) -> Value {
+    pub(super) fn event(&self, resource: &Resource, occasion: &Occasion) -> Value {
         let action = occasion.action;
         let id = (action != Action::Truncated).then(|| self.resource_id(resource));
         let mut event = json!({
@@ -106,15 +109,18 @@ impl Examples<'_> {
             "resourceId": id,
             "sequenceId": 13,
             "createdAt": "2026-01-31T12:30:00.5Z",
-            "data": self.data(resource, action),
+            "data": self.data(resource, occasion),
         });
         if let Some(members) = event.as_object_mut() {
-            if let (true, Some(updated)) = (action.is_update(), self.updated(resource))
-                && resource.old_rows == OldRows::Whole
-            {
-                members.insert("previousValues".into(), self.row([updated], None));
-            } else if action.is_update() && resource.old_rows == OldRows::Whole {
-                members.insert("previousValues".into(), json!({}));
+            if action.is_update() && resource.old_rows == OldRows::Whole {
+                let updated = self.updated(resource, occasion);
+                members.insert("previousValues".into(), self.row(updated, None));
+            }
+            if occasion.field.is_some() {
+                members.insert("fieldChange".into(), self.field_change(resource, occasion));
+            }
+            if action != Action::Truncated {
+                self.belongings(resource, members);
             }
             let source = json!({
                 "database": "shop",
@@ -139,7 +145,32 @@ impl Examples<'_> {
         parts.collect::<Vec<_>>().join(",")
     }
 
-    fn data(&self, resource: &Resource, action: Action) -> Value {
+    fn field_change(&self, resource: &Resource, occasion: &Occasion) -> Value {
+        let mut change = Map::new();
+        change.insert("fieldName".into(), occasion.field.clone().into());
+        if let Some(column) = resource.field(occasion) {
+            for (name, which) in [("previousValue", Which::One), ("newValue", Which::Other)] {
+                change.insert(name.into(), self.make(&column.form, which));
+            }
+        }
+        change.into()
+    }
+
+    fn belongings(&self, resource: &Resource, members: &mut Map<String, Value>) {
+        if resource.tenant.is_some() {
+            members.insert("tenant".into(), "acme".into());
+        }
+        if !resource.related.is_empty() {
+            let ids = resource
+                .related
+                .iter()
+                .map(|name| (name.clone(), "7".into()));
+            members.insert("relatedIds".into(), ids.collect::<Map<_, _>>().into());
+        }
+    }
+
+    fn data(&self, resource: &Resource, occasion: &Occasion) -> Value {
+        let action = occasion.action;
         let columns = || resource.columns.iter();
         let names = || columns().map(|it| it.name.as_str()).collect::<Vec<_>>();
         let changes = |added: Vec<&str>, updated: Vec<&str>, removed: Vec<&str>| json!({ "added": added, "updated": updated, "removed": removed });
@@ -164,7 +195,8 @@ impl Examples<'_> {
                 })
             }
             (_, OldRows::Whole) if action.is_update() => {
-                let updated = self.updated(resource).map(|it| it.name.as_str());
+                let updated = self.updated(resource, occasion);
+                let updated = updated.map(|it| it.name.as_str());
                 json!({
                     "old": self.row(columns(), None),
                     "new": self.row(columns(), updated),
@@ -172,7 +204,9 @@ impl Examples<'_> {
                 })
             }
             (_, OldRows::Partial) if action.is_update() => {
-                json!({ "new": self.row(columns(), None) })
+                let updated = self.updated(resource, occasion);
+                let updated = updated.map(|it| it.name.as_str());
+                json!({ "new": self.row(columns(), updated) })
             }
             _ => json!({ "old": null, "new": null, "changes": changes(vec![], vec![], vec![]) }),
         }

@@ -8,6 +8,7 @@ use crate::capture::survey::{Refusal, survey, wants_full};
 use crate::fault::Result;
 use crate::ops::settings::Settings;
 use crate::wal::Connection;
+use crate::wal::catalog::foreign_keys;
 use crate::wal::description::{self, DescribedColumn};
 use crate::wal::publication::{self, Table};
 
@@ -41,6 +42,7 @@ pub async fn gather(settings: &Settings) -> Result<Gathered> {
         found.push(Found {
             whole: carries_whole_rows(&source, &table, settings).await?,
             columns: columns.remove(&table.oid).unwrap_or_default(),
+            references: foreign_keys(&source, table.oid).await?,
             table,
         });
     }

@@ -65,6 +65,12 @@ pub struct Resource {
     pub old_rows: OldRows,
     /// Whether every event of a row has its resource id.
     pub always_identified: bool,
+    /// Whether an update may delete a row.
+    pub softly_deleted: bool,
+    /// The column that says whose a row is.
+    pub tenant: Option<String>,
+    /// What the ids that foreign keys name are called.
+    pub related: Vec<String>,
     /// What may happen to it.
     pub events: Vec<Occasion>,
 }
@@ -76,6 +82,8 @@ pub struct Occasion {
     pub event_type: String,
     /// What happened.
     pub action: Action,
+    /// The column that it is about, where it is about one.
+    pub field: Option<String>,
 }
 
 /// What events say of a row as it was.
@@ -174,6 +182,12 @@ pub struct Attribute {
 }
 
 impl Resource {
+    /// The column that an event is about, where it is about one that is sent.
+    fn field(&self, occasion: &Occasion) -> Option<&Column> {
+        let name = occasion.field.as_ref()?;
+        self.columns.iter().find(|column| column.name == *name)
+    }
+
     /// The columns that an update or delete is sure to carry although it does not carry whole old rows.
     fn carried(&self, action: Action) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(move |column| match action {

@@ -61,6 +61,7 @@ impl Catalog {
                 let kept: BTreeSet<&str> = fields.names().collect();
                 let is_kept = |column: &Column| kept.contains(&*column.name);
                 resource.columns.retain(is_kept);
+                resource.related.clear();
             }
         }
         self.resources

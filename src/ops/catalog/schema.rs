@@ -87,7 +87,7 @@ impl Schemas<'_> {
         let mut choices: Vec<Value> = occasions()
             .map(|occasion| self.reference("event", &occasion.event_type))
             .collect();
-        choices.push(self.refer("exceptional"));
+        choices.extend([self.refer("exceptional"), self.refer("custom")]);
         if catalog.notes {
             choices.push(self.refer("note"));
             definitions.insert("note".into(), self.note());
@@ -95,7 +95,8 @@ impl Schemas<'_> {
         definitions.insert("event".into(), json!({ "anyOf": choices }));
         let names = catalog.resources.iter().map(|resource| &*resource.name);
         let mut choices: Vec<Value> = names.map(|name| self.reference("logged", name)).collect();
-        choices.extend([self.refer("loggedExceptional"), self.refer("loggedNote")]);
+        let others = ["loggedExceptional", "loggedCustom", "loggedNote"];
+        choices.extend(others.map(|name| self.refer(name)));
         definitions.insert("logged".into(), json!({ "anyOf": choices }));
         for (name, kind) in &catalog.types {
             definitions.insert(format!("type.{}", names::key(name)), self.named(kind));

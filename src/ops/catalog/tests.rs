@@ -67,10 +67,12 @@ pub(super) fn shop() -> Catalog {
             column("status", (STATUS, "status"), true),
             column("total", (1700, "numeric"), true),
             column("card", (25, "text"), false),
+            column("customer_id", (20, "bigint"), false),
             column("tags", (TEXTS, "text[]"), false),
             column("ship to", (ADDRESS, "address"), false),
         ],
         whole: true,
+        references: vec![vec!["customer_id".into()], vec!["card".into()]],
     };
     let notes = Found {
         table: table("notes", 'd'),
@@ -80,6 +82,7 @@ pub(super) fn shop() -> Catalog {
             column("text", (25, "text"), false),
         ],
         whole: false,
+        references: Vec::new(),
     };
     let status = Make::Enum(vec!["new".into(), "paid".into()]);
     let street = DescribedAttribute {
@@ -94,9 +97,18 @@ pub(super) fn shop() -> Catalog {
     ];
     let rule = ResourceRule {
         redact: vec![("card".into(), Redaction::Mask)],
+        fields: vec!["status".into()],
+        tenant: Some("id".into()),
         ..ResourceRule::of(TableName {
             schema: "public".into(),
             name: "orders".into(),
+        })
+    };
+    let of_notes = ResourceRule {
+        deleted_at: Some("said at".into()),
+        ..ResourceRule::of(TableName {
+            schema: "public".into(),
+            name: "notes".into(),
         })
     };
     let capture = Capture {
@@ -105,7 +117,7 @@ pub(super) fn shop() -> Catalog {
             schema: "public".into(),
             table: "*".into(),
         }],
-        resources: vec![rule],
+        resources: vec![rule, of_notes],
     };
     assemble(vec![orders, notes], types, &capture)
 }
@@ -185,6 +197,16 @@ fn a_column_says_what_its_values_look_like() {
             "***"
           ]
         },
+        "customer_id": {
+          "$comment": "bigint",
+          "type": [
+            "integer",
+            "null"
+          ],
+          "examples": [
+            1
+          ]
+        },
         "tags": {
           "$comment": "text[]",
           "type": [
@@ -246,7 +268,7 @@ fn a_column_says_what_its_values_look_like() {
       }
     }
     "##);
-    insta::assert_snapshot!(defined("row.orders"), @r##"{"type":"object","required":["id","status","total","card","tags","ship to"],"allOf":[{"$ref":"#/$defs/columns.orders"}],"description":"What customers buy."}"##);
+    insta::assert_snapshot!(defined("row.orders"), @r##"{"type":"object","required":["id","status","total","card","customer_id","tags","ship to"],"allOf":[{"$ref":"#/$defs/columns.orders"}],"description":"What customers buy."}"##);
 }
 
 #[test]
@@ -273,6 +295,7 @@ fn an_event_comes_with_an_example() {
           "status": "new",
           "total": 12.5,
           "card": "***",
+          "customer_id": 1,
           "tags": [
             "text"
           ],
@@ -285,6 +308,7 @@ fn an_event_comes_with_an_example() {
           "status": "paid",
           "total": 12.5,
           "card": "***",
+          "customer_id": 1,
           "tags": [
             "text"
           ],
@@ -303,6 +327,10 @@ fn an_event_comes_with_an_example() {
       "previousValues": {
         "status": "new"
       },
+      "tenant": "acme",
+      "relatedIds": {
+        "customerId": "7"
+      },
       "source": {
         "database": "shop",
         "schema": "public",
@@ -313,13 +341,15 @@ fn an_event_comes_with_an_example() {
       "context": null
     }
     "##);
+    let example = &json_schema(&shop())["$defs"]["event.orders.status.changed"]["examples"][0];
+    insta::assert_snapshot!(example["fieldChange"], @r##"{"fieldName":"status","previousValue":"new","newValue":"paid"}"##);
 }
 
 #[test]
 fn asyncapi_has_a_channel_for_each_resource_and_a_message_for_each_event() {
     let document = asyncapi(&shop());
-    insta::assert_snapshot!(document["channels"]["notes"], @r##"{"address":null,"title":"notes","description":"What customers buy.","messages":{"notes.created":{"$ref":"#/components/messages/notes.created"},"notes.updated":{"$ref":"#/components/messages/notes.updated"},"notes.deleted":{"$ref":"#/components/messages/notes.deleted"},"notes.snapshot":{"$ref":"#/components/messages/notes.snapshot"},"notes.truncated":{"$ref":"#/components/messages/notes.truncated"}}}"##);
-    insta::assert_snapshot!(document["operations"]["send.notes"], @r##"{"action":"send","channel":{"$ref":"#/channels/notes"},"messages":[{"$ref":"#/channels/notes/messages/notes.created"},{"$ref":"#/channels/notes/messages/notes.updated"},{"$ref":"#/channels/notes/messages/notes.deleted"},{"$ref":"#/channels/notes/messages/notes.snapshot"},{"$ref":"#/channels/notes/messages/notes.truncated"}]}"##);
+    insta::assert_snapshot!(document["channels"]["notes"], @r##"{"address":null,"title":"notes","description":"What customers buy.","messages":{"notes.created":{"$ref":"#/components/messages/notes.created"},"notes.updated":{"$ref":"#/components/messages/notes.updated"},"notes.deleted":{"$ref":"#/components/messages/notes.deleted"},"notes.snapshot":{"$ref":"#/components/messages/notes.snapshot"},"notes.truncated":{"$ref":"#/components/messages/notes.truncated"},"notes.restored":{"$ref":"#/components/messages/notes.restored"}}}"##);
+    insta::assert_snapshot!(document["operations"]["send.notes"], @r##"{"action":"send","channel":{"$ref":"#/channels/notes"},"messages":[{"$ref":"#/channels/notes/messages/notes.created"},{"$ref":"#/channels/notes/messages/notes.updated"},{"$ref":"#/channels/notes/messages/notes.deleted"},{"$ref":"#/channels/notes/messages/notes.snapshot"},{"$ref":"#/channels/notes/messages/notes.truncated"},{"$ref":"#/channels/notes/messages/notes.restored"}]}"##);
     let mut message = document["components"]["messages"]["notes.created"].clone();
     message["examples"] = serde_json::Value::Null;
     insta::assert_snapshot!(message, @r##"{"name":"notes.created","title":"notes.created","summary":"A row of public.notes was inserted.","contentType":"application/json","headers":{"$ref":"#/components/schemas/headers"},"payload":{"$ref":"#/components/schemas/request.notes.created"},"examples":null}"##);
@@ -356,7 +386,7 @@ fn typescript_tells_events_apart_by_their_type() {
     export type NotesUpdated = EventOf<"notes.updated", "notes", string, PartlyUpdated<Notes, Pick<Notes, "id" | "said at"> & Partial<Notes>>> & { previousValues?: Partial<Notes> };
 
     /** A row of public.notes was deleted. */
-    export type NotesDeleted = EventOf<"notes.deleted", "notes", string, Deleted<Pick<Notes, "id"> & Partial<Notes>>>;
+    export type NotesDeleted = EventOf<"notes.deleted", "notes", string, PartlyDeleted<Pick<Notes, "id"> & Partial<Notes>>> & Marked<Notes>;
 
     /** A row of public.notes as a backfill found it. */
     export type NotesSnapshot = EventOf<"notes.snapshot", "notes", string, Inserted<Notes>>;
@@ -364,10 +394,13 @@ fn typescript_tells_events_apart_by_their_type() {
     /** public.notes was emptied by TRUNCATE. */
     export type NotesTruncated = EventOf<"notes.truncated", "notes", null, Truncated>;
 
-    export type NotesEvent = NotesCreated | NotesUpdated | NotesDeleted | NotesSnapshot | NotesTruncated;
+    /** A row of public.notes that was deleted came back. */
+    export type NotesRestored = EventOf<"notes.restored", "notes", string, PartlyUpdated<Notes, Pick<Notes, "id" | "said at"> & Partial<Notes>>> & { previousValues?: Partial<Notes> };
+
+    export type NotesEvent = NotesCreated | NotesUpdated | NotesDeleted | NotesSnapshot | NotesTruncated | NotesRestored;
 
     /** An event of notes as `rowhook events list --json` has it. */
-    export type NotesLogged = LoggedOf<"notes.created" | "notes.updated" | "notes.deleted" | "notes.snapshot" | "notes.truncated", "notes", Notes>;
+    export type NotesLogged = LoggedOf<"notes.created" | "notes.updated" | "notes.deleted" | "notes.snapshot" | "notes.truncated" | "notes.restored", "notes", Notes>;
 
     /** What customers buy. */
     export interface Orders {
@@ -379,6 +412,8 @@ fn typescript_tells_events_apart_by_their_type() {
       total: PgNumber;
       /** redacted: mask */
       card: "***" | null;
+      /** bigint */
+      customer_id: number | null;
       /** text[] */
       tags: (string | null)[] | null;
       /** address */
@@ -386,23 +421,26 @@ fn typescript_tells_events_apart_by_their_type() {
     }
 
     /** A row of public.orders was inserted. */
-    export type OrdersCreated = EventOf<"orders.created", "orders", string, Inserted<Orders>>;
+    export type OrdersCreated = EventOf<"orders.created", "orders", string, Inserted<Orders>> & { tenant?: string; relatedIds?: { customerId?: string } };
 
     /** A row of public.orders was updated. */
-    export type OrdersUpdated = UpdateOf<"orders.updated", "orders", string, Updated<Orders>, Orders>;
+    export type OrdersUpdated = UpdateOf<"orders.updated", "orders", string, Updated<Orders>, Orders> & { tenant?: string; relatedIds?: { customerId?: string } };
 
     /** A row of public.orders was deleted. */
-    export type OrdersDeleted = EventOf<"orders.deleted", "orders", string, Deleted<Orders>>;
+    export type OrdersDeleted = EventOf<"orders.deleted", "orders", string, Deleted<Orders>> & { tenant?: string; relatedIds?: { customerId?: string } };
 
     /** A row of public.orders as a backfill found it. */
-    export type OrdersSnapshot = EventOf<"orders.snapshot", "orders", string, Inserted<Orders>>;
+    export type OrdersSnapshot = EventOf<"orders.snapshot", "orders", string, Inserted<Orders>> & { tenant?: string; relatedIds?: { customerId?: string } };
 
     /** public.orders was emptied by TRUNCATE. */
     export type OrdersTruncated = EventOf<"orders.truncated", "orders", null, Truncated>;
 
-    export type OrdersEvent = OrdersCreated | OrdersUpdated | OrdersDeleted | OrdersSnapshot | OrdersTruncated;
+    /** A field of a row of public.orders was changed. */
+    export type OrdersStatusChanged = UpdateOf<"orders.status.changed", "orders", string, Updated<Orders>, Orders> & { fieldChange: FieldChange<"status", Orders["status"]> } & { tenant?: string; relatedIds?: { customerId?: string } };
+
+    export type OrdersEvent = OrdersCreated | OrdersUpdated | OrdersDeleted | OrdersSnapshot | OrdersTruncated | OrdersStatusChanged;
 
     /** An event of orders as `rowhook events list --json` has it. */
-    export type OrdersLogged = LoggedOf<"orders.created" | "orders.updated" | "orders.deleted" | "orders.snapshot" | "orders.truncated", "orders", Orders>;
+    export type OrdersLogged = LoggedOf<"orders.created" | "orders.updated" | "orders.deleted" | "orders.snapshot" | "orders.truncated" | "orders.status.changed", "orders", Orders>;
     "##);
 }

@@ -52,7 +52,7 @@ pub(crate) struct Wanted {
     /// Only this resource.
     #[arg(long)]
     pub(crate) resource: Option<String>,
-    /// Only the resource with this key.
+    /// Only the resource with this key; needs --resource.
     #[arg(long, requires = "resource", value_name = "ID")]
     pub(crate) resource_id: Option<String>,
     /// Only events for which this CEL expression holds.

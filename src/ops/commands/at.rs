@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::print;
+use super::{print, story};
 use crate::event::past::{self, Past};
 use crate::event::{Event, rfc3339};
 use crate::event_log::past::{AsItWas, Standing, Turn, as_it_was};
@@ -202,13 +202,18 @@ fn name(key: &str) -> String {
 /// What keeps the answer from being the whole truth.
 fn notes(was: &AsItWas) -> Vec<String> {
     let mut notes = Vec::new();
-    if let (Some(event), Some(_)) = (&was.event, &was.past)
+    if was.standing == Standing::Deleted && was.past.is_some() {
+        notes.push("the row was marked as deleted, and was still in its table".to_owned());
+    } else if let (Some(event), Some(_)) = (&was.event, &was.past)
         && was.standing != Standing::Present
     {
         notes.push(format!(
             "the values are those before event {}, the first that the log has of the row",
             event.sequence_id
         ));
+    }
+    if was.standing == Standing::Present && was.past.is_none() {
+        notes.push("a later event tells that it was there, and not its values".to_owned());
     }
     for gap in &was.gaps {
         notes.push(format!(
@@ -282,7 +287,7 @@ fn show_values(past: &Past, was: &AsItWas) -> Result<()> {
         let told = earlier
             .get(&name)
             .map(|event| format!("told by event {event}"));
-        vec![name, value.value.clone(), told.unwrap_or_default()]
+        vec![name, story::short(&value.value), told.unwrap_or_default()]
     });
     let unknown = past
         .unknown

@@ -47,7 +47,7 @@ pub struct Which {
     /// Only of this resource.
     #[arg(long)]
     pub resource: Option<String>,
-    /// Only of the resource with this key.
+    /// Only of the resource with this key; needs --resource.
     #[arg(long, value_name = "KEY", requires = "resource")]
     pub resource_id: Option<String>,
     /// Only where the reason holds these words.

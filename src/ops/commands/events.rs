@@ -114,7 +114,9 @@ fn summary(event: &Event) -> String {
                 let new = new.get(old.key).map_or("?", |new| new.value);
                 format!("{}: {} → {new}", old.key.trim_matches('"'), old.value)
             };
-            changes.iter().map(change).collect::<Vec<_>>().join(", ")
+            let is_told = |old: &&Member<'_>| event.field().is_none_or(|it| old.name() == it);
+            let told = changes.iter().filter(is_told);
+            told.map(change).collect::<Vec<_>>().join(", ")
         }
         (action, None) if action.is_update() => "old values not known".to_owned(),
         _ => event.record.as_deref().unwrap_or_default().to_owned(),
@@ -192,6 +194,12 @@ pub(super) fn describe_head(event: &Event) -> Result<()> {
         "origin     {}.{}, transaction {}, commit {}, change {}",
         origin.schema, origin.table, origin.xid, origin.commit_lsn, origin.index
     ))?;
+    if let Some(tenant) = &event.tenant {
+        print::line(format!("tenant     {tenant}"))?;
+    }
+    if let Some(related) = &event.related {
+        print::line(format!("related    {related}"))?;
+    }
     if !event.unknown.is_empty() {
         print::line(format!("not known  {}", event.unknown.join(", ")))?;
     }
@@ -225,10 +233,18 @@ fn side_by_side(event: &Event) -> Result<()> {
             (_, None) if event.old_row == OldRow::Full => ("", *value, *value),
             (_, None) => ("", "(not known)", *value),
         };
-        table.add_row([mark, key.trim_matches('"'), old, new]);
+        let [old, new] = [old, new].map(story::short);
+        table.add_row([mark, key.trim_matches('"'), &old, &new]);
     }
     for column in &event.unknown {
-        table.add_row(["?", column, "(not known)", "(not known)"]);
+        let old = previous.named(column).map(|old| story::short(old.value));
+        let old = old.unwrap_or_else(|| "(not known)".to_owned());
+        let (old, new) = match event.action {
+            Action::Deleted => (&*old, ""),
+            action if action.is_update() => (&*old, "(not known)"),
+            _ => ("", "(not known)"),
+        };
+        table.add_row(["?", column, old, new]);
     }
     if table.row_count() == 0 {
         return Ok(());

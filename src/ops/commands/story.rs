@@ -3,6 +3,7 @@
 use comfy_table::Table;
 
 use super::print;
+use crate::event::past;
 use crate::event::{Action, Event, Fields, Member, OldRow, rfc3339};
 use crate::fault::Result;
 
@@ -14,7 +15,19 @@ const WIDTH: usize = 100;
 /// # Errors
 /// If standard output cannot be written.
 pub(super) fn tell(events: &[Event]) -> Result<()> {
+    let mut was_there = false;
     for event in events {
+        if was_there && event.action == Action::Created {
+            print::line(format!(
+                "    (the row was gone before: given another key, or its table emptied; \
+                 `rowhook events at … --sequence-id {}` tells)",
+                event.sequence_id - 1
+            ))?;
+        }
+        was_there = match past::is_of_a_row(event) {
+            true => !past::is_gone(event),
+            false => was_there,
+        };
         print::line(head(event))?;
         let rows = changes(event);
         if !rows.is_empty() {
@@ -69,6 +82,7 @@ fn changes(event: &Event) -> Vec<[String; 2]> {
     };
     match event.action {
         Action::Updated | Action::Restored | Action::Changed => updates(event),
+        Action::Deleted if !past::is_gone(event) => updates(event),
         Action::Deleted | Action::Truncated => Vec::new(),
         Action::Created | Action::Snapshot | Action::Noted => fields(event.record.as_deref()),
         Action::Custom => {
@@ -163,7 +177,8 @@ pub(super) fn describe_beside(event: &Event) -> Result<()> {
     print::line("")
 }
 
-fn short(text: &str) -> String {
+/// What people are shown of a value.
+pub(super) fn short(text: &str) -> String {
     if text.chars().count() <= WIDTH {
         return text.to_owned();
     }

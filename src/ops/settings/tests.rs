@@ -6,6 +6,7 @@ mod attempts;
 mod lanes;
 mod refused_by_meaning;
 mod refused_by_schema;
+mod resources;
 mod trust;
 
 use std::num::NonZeroUsize;

@@ -1,6 +1,8 @@
 //! Formats `sharetribe` and `sharetribe-api`: an event of Sharetribe's, in the native form and in
 //! that of the Integration API. Its documentation: "Events", "Event data formats".
 
+use std::collections::BTreeSet;
+
 use super::change;
 use super::documents;
 use super::names::verb;
@@ -27,7 +29,7 @@ impl Renderer {
         if let Some(previous) = Previous::of(event) {
             json.key("previousValues");
             json.open();
-            previous.write(json, |_| true);
+            previous.write(json, self.documents(event), |_| true);
             json.close();
         }
         own_data(json, event);
@@ -52,12 +54,17 @@ impl Renderer {
         }
         if let Some(previous) = Previous::of(event) {
             json.key("previousValues");
-            api_previous(json, event, &previous);
+            api_previous(json, event, &previous, self.documents(event));
         }
         own_data(json, event);
         audit_data(json, event);
         json.close();
         json.close();
+    }
+
+    /// The columns that are documents; `None` where every column may be one.
+    fn documents(&self, event: &Event) -> Option<&BTreeSet<String>> {
+        self.payload.documents.columns(&event.resource)
     }
 
     /// The members that say what the event is about.
@@ -150,7 +157,12 @@ impl<'a> Previous<'a> {
     }
 
     /// Writes the members whose key `wanted` takes.
-    fn write(&self, json: &mut Json, wanted: impl Fn(&str) -> bool) {
+    fn write(
+        &self,
+        json: &mut Json,
+        columns: Option<&BTreeSet<String>>,
+        wanted: impl Fn(&str) -> bool,
+    ) {
         let (old, new) = match self {
             Self::Nothing => return,
             Self::Row(row) => (row, None),
@@ -158,11 +170,8 @@ impl<'a> Previous<'a> {
         };
         for member in old.iter().filter(|member| wanted(member.key)) {
             let now = new.and_then(|row| row.get(member.key));
-            let both = now.and_then(|now| documents::both(member.value, now.value));
-            match both {
-                Some((old, new)) => documents::previous(json, member.key, &old, &new),
-                None => json.member(member.key, member.value),
-            }
+            let is_document = columns.is_none_or(|columns| columns.contains(&*member.name()));
+            documents::write_previous(json, member, now, is_document);
         }
     }
 
@@ -196,7 +205,12 @@ fn api_resource(json: &mut Json, event: &Event, record: &str) {
 }
 
 /// `{"attributes":{…}}`, with the id beside them where a resource has it there.
-fn api_previous(json: &mut Json, event: &Event, previous: &Previous<'_>) {
+fn api_previous(
+    json: &mut Json,
+    event: &Event,
+    previous: &Previous<'_>,
+    documents: Option<&BTreeSet<String>>,
+) {
     let beside = match (previous, event.record.as_deref().and_then(Fields::read)) {
         (Previous::Nothing, _) | (_, None) => false,
         (_, Some(row)) => names_the_row(&row, event),
@@ -212,7 +226,7 @@ fn api_previous(json: &mut Json, event: &Event, previous: &Previous<'_>) {
     }
     json.key("attributes");
     json.open();
-    previous.write(json, |key| !beside || key != ID);
+    previous.write(json, documents, |key| !beside || key != ID);
     json.close();
     json.close();
 }

@@ -2,7 +2,7 @@
 //! format adds to it.
 
 use super::field::FieldChange;
-use super::{Renderer, data, resource_id, time};
+use super::{Renderer, data, documents, resource_id, time};
 use crate::event::{Event, Fields, Origin};
 use crate::webhook::json::Json;
 use crate::webhook::{Delivery, Format};
@@ -18,7 +18,7 @@ impl Renderer {
         json.open();
         write_event(json, event, format);
         if format == Format::Rowhook {
-            write_additions(json, event, &self.source);
+            self.write_additions(json, event);
         }
         json.close();
         if format == Format::Rowhook {
@@ -38,6 +38,48 @@ impl Renderer {
         json.close();
         json.close();
     }
+
+    /// The members that only our own format has.
+    fn write_additions(&self, json: &mut Json, event: &Event) {
+        if let Some(previous) = &event.previous {
+            json.key("previousValues");
+            match self.payload.documents.columns(&event.resource) {
+                Some(columns) => {
+                    documents::write_all(json, previous, event.record.as_deref(), columns);
+                }
+                None => json.raw(previous),
+            }
+            new_values(json, event, previous);
+        }
+        if let Some(change) = FieldChange::of(event) {
+            json.key("fieldChange");
+            change.write(json, None);
+        }
+        if let Some(tenant) = &event.tenant {
+            json.key("tenant");
+            json.string(tenant);
+        }
+        if let Some(related) = &event.related {
+            json.key("relatedIds");
+            json.raw(related);
+        }
+        if !event.unknown.is_empty() {
+            json.key("unknown");
+            json.strings(&event.unknown);
+        }
+        if !event.as_text.is_empty() {
+            json.key("asText");
+            json.strings(&event.as_text);
+        }
+        if let Some(erased_at) = event.erased_at {
+            json.key("erasedAt");
+            json.quoted(time(erased_at));
+        }
+        json.key("source");
+        write_source(json, &event.origin, &self.source);
+        json.key("context");
+        json.raw(event.context.as_deref().unwrap_or("null"));
+    }
 }
 
 /// The members that both formats have.
@@ -56,43 +98,6 @@ fn write_event(json: &mut Json, event: &Event, format: Format) {
     json.quoted(time(event.created_at));
     json.key("data");
     data::write(json, event);
-}
-
-/// The members that only our own format has.
-fn write_additions(json: &mut Json, event: &Event, source: &str) {
-    if let Some(previous) = &event.previous {
-        json.key("previousValues");
-        json.raw(previous);
-        new_values(json, event, previous);
-    }
-    if let Some(change) = FieldChange::of(event) {
-        json.key("fieldChange");
-        change.write(json, None);
-    }
-    if let Some(tenant) = &event.tenant {
-        json.key("tenant");
-        json.string(tenant);
-    }
-    if let Some(related) = &event.related {
-        json.key("relatedIds");
-        json.raw(related);
-    }
-    if !event.unknown.is_empty() {
-        json.key("unknown");
-        json.strings(&event.unknown);
-    }
-    if !event.as_text.is_empty() {
-        json.key("asText");
-        json.strings(&event.as_text);
-    }
-    if let Some(erased_at) = event.erased_at {
-        json.key("erasedAt");
-        json.quoted(time(erased_at));
-    }
-    json.key("source");
-    write_source(json, &event.origin, source);
-    json.key("context");
-    json.raw(event.context.as_deref().unwrap_or("null"));
 }
 
 fn write_source(json: &mut Json, origin: &Origin, source: &str) {

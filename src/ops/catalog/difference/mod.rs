@@ -4,6 +4,7 @@
 //! meets less of does not. docs/catalog.md has them as a table.
 
 mod document;
+mod reading;
 mod schemas;
 
 use std::collections::BTreeSet;

@@ -1,34 +1,21 @@
 //! Two schemas of the kind that a catalog is made of, held against each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
 use super::document::Document;
+use super::reading::{
+    ANY, Choice, Choices, NULL, choices, label, listed, properties, referred, required, values,
+};
 use super::{Change, Impact};
-
-/// References that are followed one after the other: a catalog has no chains of them.
-const HOPS: usize = 8;
-
-/// What stands at one place: a schema for each kind of JSON that may be there.
-type Choices<'a> = BTreeMap<&'a str, Choice<'a>>;
-
-#[derive(Clone, Copy)]
-struct Choice<'a> {
-    schema: &'a Map<String, Value>,
-    /// The definition that it came from.
-    origin: Option<&'a str>,
-}
-
-/// The kind of a schema that says nothing.
-const ANY: &str = "any JSON";
-const NULL: &str = "null";
 
 /// Walks two documents side by side; a definition is looked at once.
 pub(super) struct Comparison<'a> {
     old: &'a Document<'a>,
     new: &'a Document<'a>,
-    seen: BTreeSet<(&'a str, &'a str)>,
+    /// Definitions, and the kind of JSON.
+    seen: BTreeSet<(&'a str, &'a str, &'a str)>,
     pub(super) changes: Vec<Change>,
 }
 
@@ -71,8 +58,8 @@ impl<'a> Comparison<'a> {
             return;
         }
         let (mut was, mut is) = (Choices::new(), Choices::new());
-        choices(self.old, old, None, HOPS, &mut was);
-        choices(self.new, new, None, HOPS, &mut is);
+        choices(self.old, old, &mut was);
+        choices(self.new, new, &mut is);
         let sql = [old, new].map(|node| node.get("$comment").and_then(Value::as_str));
         let turned = match sql {
             [Some(was), Some(is)] if was != is => format!(" ({was} → {is})"),
@@ -125,16 +112,18 @@ impl<'a> Comparison<'a> {
     fn choice(
         &mut self,
         (place, turned): (&str, &str),
-        kind: &str,
+        kind: &'a str,
         old: Choice<'a>,
         new: Choice<'a>,
     ) {
         let mut place = place.to_owned();
         if let (Some(was), Some(is)) = (old.origin, new.origin) {
-            if !self.seen.insert((was, is)) {
+            if !self.seen.insert((was, is, kind)) {
                 return;
             }
-            place = label(was).unwrap_or(place);
+            if was == is {
+                place = label(was).unwrap_or(place);
+            }
         }
         match kind {
             "string" => self.strings((&place, turned), old.schema, new.schema),
@@ -208,7 +197,9 @@ impl<'a> Comparison<'a> {
         let none = Map::new();
         let inner = |of: &'a Map<String, Value>| of.get("properties").and_then(Value::as_object);
         let at = |name: &str| format!("{place}.{name}");
-        for (name, was) in inner(old).into_iter().flatten() {
+        // A field event repeats what its column says.
+        let told = |(name, _): &(&String, &Value)| *name != "fieldChange";
+        for (name, was) in inner(old).into_iter().flatten().filter(told) {
             match inner(new).and_then(|properties| properties.get(name)) {
                 Some(is) => self.node(&at(name), was, is),
                 None => self.say(Impact::Breaking, &at(name), "is gone"),
@@ -236,10 +227,7 @@ impl<'a> Comparison<'a> {
     /// What has to be there, of what may still be there.
     fn required(&mut self, place: &str, old: &'a Map<String, Value>, new: &'a Map<String, Value>) {
         let (was, is) = (required(old), required(new));
-        let (had, has) = (
-            properties(self.old, old, HOPS),
-            properties(self.new, new, HOPS),
-        );
+        let (had, has) = (properties(self.old, old), properties(self.new, new));
         for name in was.difference(&is).filter(|name| has.contains(*name)) {
             let about = format!("{place}.{name}");
             self.say(Impact::Breaking, &about, "may be missing now");
@@ -249,107 +237,4 @@ impl<'a> Comparison<'a> {
             self.say(Impact::Compatible, &about, "is never missing any more");
         }
     }
-}
-
-/// The kinds of JSON that a schema allows.
-fn choices<'a>(
-    document: &'a Document<'a>,
-    schema: &'a Value,
-    origin: Option<&'a str>,
-    hops: usize,
-    found: &mut Choices<'a>,
-) {
-    let (Some(schema), Some(hops)) = (schema.as_object(), hops.checked_sub(1)) else {
-        return;
-    };
-    let member = |key: &str| schema.get(key);
-    if let Some(name) = referred(schema) {
-        if let Some(definition) = document.definition(name) {
-            choices(document, definition, Some(name), hops, found);
-        }
-    } else if let Some(all) = member("anyOf").and_then(Value::as_array)
-        && member("type").is_none()
-    {
-        for one in all {
-            choices(document, one, origin, hops, found);
-        }
-    } else if let Some(kind) = member("type") {
-        let kinds = match kind {
-            Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
-            kind => kind.as_str().into_iter().collect::<Vec<_>>(),
-        };
-        for kind in kinds {
-            found.entry(kind).or_insert(Choice { schema, origin });
-        }
-    } else if let Some([one]) = member("allOf").and_then(Value::as_array).map(Vec::as_slice) {
-        choices(document, one, origin, hops, found);
-    } else {
-        found.entry(ANY).or_insert(Choice { schema, origin });
-    }
-}
-
-/// The name of the definition that a schema refers to.
-fn referred(schema: &Map<String, Value>) -> Option<&str> {
-    let reference = schema.get("$ref")?.as_str()?;
-    reference.strip_prefix("#/$defs/")
-}
-
-/// The texts that a string may be, where they are listed.
-fn values(schema: &Map<String, Value>) -> Option<BTreeSet<&str>> {
-    if let Some(constant) = schema.get("const").and_then(Value::as_str) {
-        return Some(BTreeSet::from([constant]));
-    }
-    let listed = schema.get("enum")?.as_array()?;
-    Some(listed.iter().filter_map(Value::as_str).collect())
-}
-
-fn required(schema: &Map<String, Value>) -> BTreeSet<&str> {
-    let names = schema.get("required").and_then(Value::as_array);
-    names
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
-}
-
-/// The names of an object's properties, those of its parts included.
-fn properties<'a>(
-    document: &'a Document<'a>,
-    schema: &'a Map<String, Value>,
-    hops: usize,
-) -> BTreeSet<&'a str> {
-    let own = schema.get("properties").and_then(Value::as_object);
-    let mut names: BTreeSet<&str> = own
-        .into_iter()
-        .flat_map(Map::keys)
-        .map(String::as_str)
-        .collect();
-    let parts = schema.get("allOf").and_then(Value::as_array);
-    let refers = referred(schema).and_then(|name| document.definition(name));
-    if let Some(hops) = hops.checked_sub(1) {
-        for part in parts.into_iter().flatten().chain(refers) {
-            if let Some(part) = part.as_object() {
-                names.extend(properties(document, part, hops));
-            }
-        }
-    }
-    names
-}
-
-/// How people call a definition.
-fn label(definition: &str) -> Option<String> {
-    let (kind, name) = definition
-        .split_once('.')
-        .unwrap_or((definition, definition));
-    match kind {
-        "columns" | "row" | "event" => Some(name.to_owned()),
-        "type" => Some(format!("type {name}")),
-        "source" | "context" | "delivery" | "changes" => Some(kind.to_owned()),
-        _ => None,
-    }
-}
-
-fn listed<T: AsRef<str>>(words: impl Iterator<Item = T>) -> String {
-    let words: Vec<String> = words.map(|word| word.as_ref().to_owned()).collect();
-    words.join(" or ")
 }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::ops::catalog::tests::shop;
-use crate::ops::catalog::{Attribute, Catalog, Column, Form, OldRows, Text, TypeBody, json_schema};
+use crate::ops::catalog::{
+    Attribute, Catalog, Column, Form, NamedType, OldRows, Text, TypeBody, json_schema,
+};
 
 fn differences(change: impl FnOnce(&mut Catalog)) -> Vec<String> {
     let old = json_schema(&shop());
@@ -172,8 +174,27 @@ const RULES: &[Rule] = &[
         &["compatible: type status is never \"paid\" any more"],
     ),
     (
+        |it| {
+            let body = TypeBody::Enum(vec!["new".into(), "lost".into()]);
+            let fate = NamedType {
+                comment: None,
+                body,
+            };
+            it.types.insert("fate".into(), fate);
+            turn(it, "status", "fate", Form::Named("fate".into()));
+        },
+        &[
+            "note: orders.status may be \"lost\" now",
+            "compatible: orders.status is never \"paid\" any more",
+        ],
+    ),
+    (
         |it| it.resources[1].old_rows = OldRows::Partial,
         &[
+            "breaking: orders.status.changed.data.changes may be missing now",
+            "breaking: orders.status.changed.data.new.card may be missing now",
+            "breaking: orders.status.changed.data.old may be missing now",
+            "breaking: orders.status.changed.previousValues may be missing now",
             "breaking: orders.updated.data.changes may be missing now",
             "breaking: orders.updated.data.new.card may be missing now",
             "breaking: orders.updated.data.old may be missing now",

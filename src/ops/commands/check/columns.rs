@@ -24,6 +24,8 @@ struct Seen<'a> {
     label: String,
     resource: String,
     columns: Vec<&'a str>,
+    /// Types of events that are updates, beside `updated`.
+    updates: Vec<String>,
 }
 
 pub(super) fn look(captured: &[Table], settings: &Settings, report: &mut Report) {
@@ -49,9 +51,16 @@ pub(super) fn look(captured: &[Table], settings: &Settings, report: &mut Report)
 fn see<'a>(table: &'a Table, settings: &Settings) -> Seen<'a> {
     let rule = settings.capture.rule(&table.schema, &table.name);
     let kept = |column: &&String| rule.is_none_or(|rule| !rule.exclude.contains(column));
+    let resource = resource_name(&table.schema, &table.name, rule);
+    let fields = rule.into_iter().flat_map(|rule| &rule.fields);
+    let restored = rule.and_then(|rule| rule.deleted_at.as_ref());
     Seen {
         label: table.label(),
-        resource: resource_name(&table.schema, &table.name, rule),
+        updates: fields
+            .map(|field| format!("{resource}.{field}.{}", Action::Changed.as_str()))
+            .chain(restored.map(|_| format!("{resource}.{}", Action::Restored.as_str())))
+            .collect(),
+        resource,
         columns: table
             .columns
             .iter()
@@ -70,6 +79,8 @@ fn taken<'a>(
     let takes = |table: &Seen<'_>, action: &Action| {
         let event_type = format!("{}.{}", table.resource, action.as_str());
         webhook.events.matches(&event_type)
+            || *action == Action::Updated
+                && table.updates.iter().any(|it| webhook.events.matches(it))
     };
     let any = |table: &&Seen<'_>| actions.iter().any(|action| takes(table, action));
     seen.iter().filter(any).collect()

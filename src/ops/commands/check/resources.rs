@@ -39,6 +39,7 @@ pub(super) async fn look(
         if let Some(name) = &rule.tenant {
             ruled.column("tenant", name, report);
         }
+        ruled.documents(report);
         ruled.old_values(settings, report);
     }
     Ok(())
@@ -72,6 +73,22 @@ impl Ruled<'_> {
                 format!("deleted_at: column `{name}` is never null, so no row would ever be deleted or restored"),
                 "name a column that is null as long as the row counts, such as a timestamp",
             );
+        }
+    }
+
+    fn documents(&self, report: &mut Report) {
+        for name in self.rule.documents.iter().flatten() {
+            if let Some(column) = self.column("documents", name, report)
+                && !column.is_document
+            {
+                report.bad(
+                    &self.about,
+                    format!(
+                        "documents: column `{name}` holds no objects, so it has no keys to tell"
+                    ),
+                    "name columns of type jsonb, json or hstore, or composites",
+                );
+            }
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
-use crate::event::past::{changed_key, is_of_a_row};
-use crate::event::{Action, Erasure, Event, Fields};
+use crate::event::past::{changed_key, is_gone, is_of_a_row};
+use crate::event::{Erasure, Event, Fields};
 use crate::event_log::past::change_of_key;
 use crate::event_log::read::{self, Filter};
 use crate::event_log::{deliveries, keys};
@@ -75,23 +75,39 @@ impl Survey {
             for event in page {
                 survey.learn_key(log, settings, &event).await?;
                 survey.take(&event, erasure);
-                if is_of_a_row(&event) {
-                    last = Some(event);
+                if !is_of_a_row(&event) {
+                    continue;
                 }
+                if !event.action.is_update() || survey.got_key(&event) {
+                    survey.follow(log, last, event.sequence_id).await?;
+                }
+                last = Some(event);
             }
         }
-        if let Some(last) = last.filter(|last| last.action != Action::Deleted) {
-            let keys = survey.known_keys(&last);
-            if let Some((turn, to)) = change_of_key(log, &last, up_to, keys).await? {
-                survey.notes.push(format!(
-                    "event {} gave the row another key: its events from there on are those of {} {}",
-                    turn.sequence_id,
-                    row.0,
-                    to.as_deref().unwrap_or("(not known)")
-                ));
-            }
-        }
+        survey.follow(log, last, up_to).await?;
         Ok(survey)
+    }
+
+    /// Notes if the row whose event this is was given another key before that of another one came.
+    async fn follow(&mut self, log: &Connection, last: Option<Event>, up_to: i64) -> Result<()> {
+        let Some(last) = last.filter(|last| !is_gone(last)) else {
+            return Ok(());
+        };
+        let keys = self.known_keys(&last);
+        if let Some((turn, to)) = change_of_key(log, &last, up_to, keys).await? {
+            self.notes.push(format!(
+                "event {} gave the row another key: its events from there on are those of {} {}",
+                turn.sequence_id,
+                last.resource,
+                to.as_deref().unwrap_or("(not known)")
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether an update gave the row this key.
+    fn got_key(&self, event: &Event) -> bool {
+        is_of_a_row(event) && changed_key(event, self.known_keys(event))
     }
 
     async fn learn_key(
@@ -123,13 +139,25 @@ impl Survey {
                 .entry(event.event_type.to_string())
                 .or_default() += 1;
         }
-        if event.action.is_update() && changed_key(event, self.known_keys(event)) {
+        if self.got_key(event) {
             self.notes.push(format!(
-                "event {} gave the row this key: its events before are those of another one, which \
-                 `rowhook events show {}` tells",
-                event.sequence_id, event.sequence_id
+                "event {} gave the row this key: its events before are those of the one that it had, {}",
+                event.sequence_id,
+                self.old_key(event)
             ));
         }
+    }
+
+    /// The changed columns of the key as they were, as `id = 7`.
+    fn old_key(&self, event: &Event) -> String {
+        let previous = event.previous.as_deref().and_then(Fields::read);
+        let previous = previous.unwrap_or_default();
+        let columns: BTreeSet<&String> = self.known_keys(event).iter().flatten().collect();
+        let old = columns.into_iter().filter_map(|column| {
+            let old = previous.named(column)?;
+            Some(format!("{column} = {}", old.value))
+        });
+        old.collect::<Vec<_>>().join(", ")
     }
 
     fn known_keys(&self, event: &Event) -> &[Vec<String>] {

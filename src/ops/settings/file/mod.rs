@@ -102,6 +102,10 @@ pub(crate) struct Resource {
     /// Whether events tell the ids that the row's foreign keys name: {"authorId": "7"}.
     #[serde(default = "yes")]
     pub(crate) related: bool,
+    /// Columns of JSON objects whose previous values are told key by key. Default: none, and in the
+    /// formats of Sharetribe every column that holds an object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) documents: Option<Vec<String>>,
 }
 
 fn yes() -> bool {

@@ -88,6 +88,7 @@ impl Reader<'_> {
             fields: written.fields.clone(),
             tenant: written.tenant.clone(),
             related: written.related,
+            documents: written.documents.clone(),
         })
     }
 

@@ -7,7 +7,7 @@ use crate::dispatch::Conditions;
 use crate::event::{Expression, Selection};
 use crate::ops::settings::file::Webhook;
 use crate::ops::settings::near_miss;
-use crate::webhook::Payload;
+use crate::webhook::{Documents, Payload};
 
 impl Reader<'_> {
     /// What has to be true of an event. `at` is the webhook's path with its dot.
@@ -40,6 +40,8 @@ impl Reader<'_> {
         Some(Payload {
             fields: fields?,
             body: body?,
+            // They come from the resources: see `documented`.
+            documents: Documents::default(),
         })
     }
 

@@ -54,11 +54,12 @@ impl Reader<'_> {
         let guard = self.guard(&file.network);
         let webhooks = self.webhooks(&file.webhook);
         let api = self.api(&file.api);
+        let (capture, webhooks) = (capture?, network::guarded(webhooks?, &guard?));
         Some(Settings {
             source: source?,
-            capture: capture?,
             log: log?,
-            webhooks: network::guarded(webhooks?, &guard?),
+            webhooks: resource::documented(webhooks, &capture),
+            capture,
             api: api?,
             // It came from TOML or the environment, so it is JSON, too.
             written: serde_json::to_value(file).unwrap_or_default(),

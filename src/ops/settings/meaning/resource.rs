@@ -1,7 +1,10 @@
 //! What the keys of a `[[resource]]` ask of each other.
 
 use super::Reader;
+use crate::dispatch::Subscription;
+use crate::event::{Capture, resource_name};
 use crate::ops::settings::file::Resource;
+use crate::webhook::Documents;
 
 impl Reader<'_> {
     /// The columns that keys name beside `key`, `exclude` and `redact`.
@@ -11,15 +14,22 @@ impl Reader<'_> {
         if let Some(column) = &written.deleted_at {
             self.kept(index, "deleted_at", column, written);
         }
-        for (place, column) in written.fields.iter().enumerate() {
-            let key = format!("fields[{place}]");
-            self.kept(index, &key, column, written);
-            if written.fields.iter().take(place).any(|it| it == column) {
-                self.refuse(
-                    index,
-                    &key,
-                    format!("column {column:?} stands there already"),
-                );
+        let documents = written.documents.as_deref().unwrap_or_default();
+        for (key, columns) in [("fields", &*written.fields), ("documents", documents)] {
+            for (place, column) in columns.iter().enumerate() {
+                let key = format!("{key}[{place}]");
+                self.kept(index, &key, column, written);
+                if columns.iter().take(place).any(|it| it == column) {
+                    let what = format!("column {column:?} stands there already");
+                    self.refuse(index, &key, what);
+                }
+            }
+        }
+        for column in documents {
+            if written.redact.contains_key(column) {
+                let what =
+                    format!("column {column:?} is in `redact`: what is told of it has no keys");
+                self.refuse(index, "documents", what);
             }
         }
         if let Some(column) = &written.tenant {
@@ -45,4 +55,21 @@ impl Reader<'_> {
         self.problems
             .refuse(&format!("resource[{index}].{key}"), what);
     }
+}
+
+/// Webhooks tell the previous values of document columns key by key.
+pub(super) fn documented(mut webhooks: Vec<Subscription>, capture: &Capture) -> Vec<Subscription> {
+    let documents = capture.resources.iter().filter_map(|rule| {
+        let table = &rule.table;
+        let columns = rule.documents.as_ref()?.iter().cloned().collect();
+        Some((
+            resource_name(&table.schema, &table.name, Some(rule)),
+            columns,
+        ))
+    });
+    let documents = Documents::of(documents);
+    for webhook in &mut webhooks {
+        webhook.endpoint.payload.documents = documents.clone();
+    }
+    webhooks
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::documented::FORMATS;
 use super::*;
+use crate::webhook::Documents;
 
 /// What stands at a place of an event's body in a format; null as well where nothing does.
 fn at(event: &Event, format: &str, place: &str) -> Value {
@@ -166,4 +167,56 @@ fn an_owner_and_related_ids_stand_where_a_format_has_room() {
         headers.contains(&("ce-tenant", "acme \"1\"".to_owned())),
         "{headers:?}"
     );
+}
+
+#[test]
+fn documents_are_told_key_by_key_where_the_settings_say_so() {
+    let (_, event) = events().swap_remove(1);
+    let event = Event {
+        record: Some(
+            r#"{"id":7,"details":{"city":"Oslo","rules":1},"plan":{"a":1,"b":2},"tags":[]}"#.into(),
+        ),
+        previous: Some(
+            r#"{"details":{"city":"Bergen","area":47},"plan":{"a":0,"b":2},"tags":{"a":1}}"#.into(),
+        ),
+        ..event
+    };
+    let keys = json!({"city": "Bergen", "area": 47, "rules": null});
+    let whole = json!({"city": "Bergen", "area": 47});
+    let previous = |documents: Option<&[&str]>, format: Format, place: &str| {
+        let columns = |columns: &[&str]| columns.iter().map(ToString::to_string).collect();
+        let said = documents.map(|it| ("sales_deal".to_owned(), columns(it)));
+        let mut renderer = renderer(format);
+        renderer.payload.documents = Documents::of(said);
+        let body = renderer.render(&event, &delivery()).unwrap();
+        let body: Value = serde_json::from_slice(&body.bytes).unwrap();
+        body.pointer(place).cloned().unwrap()
+    };
+    let (whole_plan, plan) = (json!({"a": 0, "b": 2}), json!({"a": 0}));
+    let told =
+        |details: &Value, plan: &Value| json!({"details": details, "plan": plan, "tags": {"a": 1}});
+    for (said, ours, sharetribes) in [
+        (None, told(&whole, &whole_plan), told(&keys, &plan)),
+        (
+            Some(&["details", "tags"][..]),
+            told(&keys, &whole_plan),
+            told(&keys, &whole_plan),
+        ),
+        (
+            Some(&[]),
+            told(&whole, &whole_plan),
+            told(&whole, &whole_plan),
+        ),
+    ] {
+        let rowhook = previous(said, Format::Rowhook, "/event/previousValues");
+        assert_eq!(rowhook, ours, "{said:?}");
+        let native = previous(said, Format::Sharetribe, "/previousValues");
+        assert_eq!(native, sharetribes, "{said:?}");
+        let api = "/attributes/previousValues/attributes";
+        assert_eq!(
+            previous(said, Format::SharetribeApi, api),
+            sharetribes,
+            "{said:?}"
+        );
+    }
 }

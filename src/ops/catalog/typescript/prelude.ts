@@ -45,6 +45,8 @@ export interface EventOf<Type extends string, Resource extends string, Id, Data>
   unknown?: string[];
   /** Columns of which a value could not be read as its type: it is a string, whatever the type of the row says. */
   asText?: string[];
+  /** When values of it were erased: what is missing is listed in `unknown`. */
+  erasedAt?: string;
   source: EventSource;
   context: EventContext | null;
 }
@@ -81,11 +83,42 @@ export interface Deleted<Row> {
   changes: Changes<keyof Row & string>;
 }
 
+/** A deletion of which the old row may not be known. */
+export interface PartlyDeleted<Row> {
+  old?: Row;
+  new: null;
+  changes: Changes<keyof Row & string>;
+}
+
+/** What an update changed that marked a row as deleted; no other deletion has it. */
+export interface Marked<Row> {
+  previousValues?: Partial<Row>;
+  newValues?: Partial<Row>;
+}
+
+/** What a field event says of its column. */
+export interface FieldChange<Name extends string, Value> {
+  fieldName: Name;
+  previousValue: Value;
+  newValue: Value;
+}
+
 export interface Truncated {
   old: null;
   new: null;
   changes: Changes<never>;
 }
+
+/**
+ * An event of the application's own, such as `CustomEvent<"invoice.sent", Invoice>`. It is not part of RowhookEvent,
+ * as nobody but the application knows its types.
+ */
+export type CustomEvent<Type extends string, Data = Json> = EventOf<
+  Type,
+  string,
+  string | null,
+  { old: null; new: { [key: string]: Json } | null; changes: Changes<never>; data?: Data }
+>;
 
 /** Something that rowhook itself has to say, such as `rowhook.gap`. */
 export type RowhookNote = EventOf<
@@ -107,6 +140,9 @@ export interface LoggedOf<Type extends string, Resource extends string, Row> {
   record: Partial<Row> | null;
   previousValues: Partial<Row> | null;
   context: EventContext | null;
+  tenant?: string;
+  relatedIds?: { [name: string]: string };
+  erasedAt?: string;
   oldRow: "absent" | "key" | "partial" | "full";
   unknown: string[];
   asText: string[];

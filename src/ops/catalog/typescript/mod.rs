@@ -1,20 +1,21 @@
 //! The catalog as TypeScript types: a union of events that `type` tells apart.
 
+mod events;
+mod rows;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use self::events::suffix;
 use super::events::description;
-use super::names::{Identifiers, pascal_case, property, quoted};
-use super::{
-    Catalog, Column, ENVELOPE_FORM, Form, NamedType, Occasion, OldRows, Resource, TypeBody, schema,
-};
-use crate::event::{Action, Redaction};
+use super::names::{Identifiers, quoted};
+use super::{Catalog, ENVELOPE_FORM, Resource, schema};
 
 /// What every catalog begins with.
 const PRELUDE: &str = include_str!("prelude.ts");
 
 /// Names that the prelude and the unions at the end have.
-const RESERVED: [&str; 21] = [
+const RESERVED: [&str; 25] = [
     "Json",
     "PgNumber",
     "Changes",
@@ -26,6 +27,10 @@ const RESERVED: [&str; 21] = [
     "Updated",
     "PartlyUpdated",
     "Deleted",
+    "PartlyDeleted",
+    "Marked",
+    "FieldChange",
+    "CustomEvent",
     "Truncated",
     "LoggedOf",
     "RowhookNote",
@@ -111,32 +116,6 @@ impl<'a> Writer<'a> {
         self.line(&format!("{indent} */"));
     }
 
-    fn named(&mut self, name: &str, kind: &NamedType) {
-        let comment = kind.comment.clone();
-        let comment = comment.unwrap_or_else(|| format!("The type {name}."));
-        self.comment("", &comment);
-        let identifier = self.types.get(name).cloned().unwrap_or_default();
-        match &kind.body {
-            TypeBody::Enum(labels) if labels.is_empty() => {
-                self.line(&format!("export type {identifier} = never;\n"));
-            }
-            TypeBody::Enum(labels) => {
-                let labels: Vec<String> = labels.iter().map(|label| quoted(label)).collect();
-                let labels = labels.join(" | ");
-                self.line(&format!("export type {identifier} = {labels};\n"));
-            }
-            TypeBody::Composite(attributes) => {
-                self.line(&format!("export interface {identifier} {{"));
-                for attribute in attributes {
-                    let (name, kind) = (property(&attribute.name), self.or_null(&attribute.form));
-                    self.comment("  ", &attribute.sql);
-                    self.line(&format!("  {name}: {kind};"));
-                }
-                self.line("}\n");
-            }
-        }
-    }
-
     fn resource(&mut self, resource: &'a Resource) {
         let row = self
             .resources
@@ -155,7 +134,7 @@ impl<'a> Writer<'a> {
         self.line("}\n");
         for occasion in &resource.events {
             self.comment("", &description(resource, occasion.action));
-            let event = self.event(resource, occasion, &row);
+            let event = Self::event(resource, occasion, &row);
             let suffix = suffix(resource, occasion);
             self.line(&format!("export type {row}{suffix} = {event};\n"));
         }
@@ -180,80 +159,6 @@ impl<'a> Writer<'a> {
         self.line(&format!(
             "export type {row}Logged = LoggedOf<{types}, {name}, {row}>;\n"
         ));
-    }
-
-    fn column(&mut self, column: &Column) {
-        let comment = match &column.comment {
-            Some(comment) => format!("{comment} ({})", column.sql),
-            None => column.sql.clone(),
-        };
-        self.comment("  ", &comment);
-        let kind = if column.nullable {
-            self.or_null(&column.form)
-        } else {
-            self.form(&column.form)
-        };
-        self.line(&format!("  {}: {kind};", property(&column.name)));
-    }
-
-    fn event(&self, resource: &Resource, occasion: &Occasion, row: &str) -> String {
-        let whole = resource.old_rows == OldRows::Whole;
-        let (kind, name) = (quoted(&occasion.event_type), quoted(&resource.name));
-        let id = match occasion.action {
-            Action::Truncated => "null",
-            Action::Created | Action::Snapshot => "string",
-            _ if resource.always_identified => "string",
-            _ => "string | null",
-        };
-        let carried = || carried(resource, occasion.action, row);
-        match occasion.action {
-            Action::Created | Action::Snapshot => {
-                format!("EventOf<{kind}, {name}, {id}, Inserted<{row}>>")
-            }
-            Action::Deleted if whole => format!("EventOf<{kind}, {name}, {id}, Deleted<{row}>>"),
-            Action::Deleted => format!("EventOf<{kind}, {name}, {id}, Deleted<{}>>", carried()),
-            Action::Updated | Action::Restored | Action::Changed if whole => {
-                format!("UpdateOf<{kind}, {name}, {id}, Updated<{row}>, {row}>")
-            }
-            Action::Updated | Action::Restored | Action::Changed => {
-                let new = carried();
-                format!(
-                    "EventOf<{kind}, {name}, {id}, PartlyUpdated<{row}, {new}>> & {{ previousValues?: Partial<{row}> }}"
-                )
-            }
-            Action::Truncated | Action::Custom | Action::Noted => {
-                format!("EventOf<{kind}, {name}, {id}, Truncated>")
-            }
-        }
-    }
-
-    fn or_null(&self, form: &Form) -> String {
-        match (form, self.form(form)) {
-            (Form::Json, kind) => kind,
-            (_, kind) => format!("{kind} | null"),
-        }
-    }
-
-    fn form(&self, form: &Form) -> String {
-        match form {
-            Form::Boolean => "boolean".to_owned(),
-            Form::Integer(_) => "number".to_owned(),
-            Form::Number => "PgNumber".to_owned(),
-            Form::Text(_) => "string".to_owned(),
-            Form::Json => "Json".to_owned(),
-            Form::Named(name) => self.types.get(&**name).cloned().unwrap_or_default(),
-            Form::Array(element, dimensions) => {
-                let element = self.or_null(element);
-                (0..*dimensions).fold(element, |element, _| match element.contains(' ') {
-                    true => format!("({element})[]"),
-                    false => format!("{element}[]"),
-                })
-            }
-            Form::Vector(element) => format!("{}[]", self.form(element)),
-            Form::Hstore => "{ [key: string]: string | null }".to_owned(),
-            Form::Redacted(Redaction::Hash) => "`sha256:${string}`".to_owned(),
-            Form::Redacted(Redaction::Mask) => "\"***\"".to_owned(),
-        }
     }
 
     fn unions(&mut self) {
@@ -290,28 +195,10 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// What follows a resource's name in the name of an event's type.
-fn suffix(resource: &Resource, occasion: &Occasion) -> String {
-    let whole = &occasion.event_type;
-    pascal_case(whole.strip_prefix(&*resource.name).unwrap_or(whole))
-}
-
 fn union(members: &[String]) -> String {
     if members.is_empty() {
         "never".to_owned()
     } else {
         members.join(" | ")
-    }
-}
-
-/// A row of which only some columns are sure to be there.
-fn carried(resource: &Resource, action: Action, row: &str) -> String {
-    let names: Vec<String> = resource
-        .carried(action)
-        .map(|it| quoted(&it.name))
-        .collect();
-    match names.as_slice() {
-        [] => format!("Partial<{row}>"),
-        names => format!("Pick<{row}, {}> & Partial<{row}>", names.join(" | ")),
     }
 }
