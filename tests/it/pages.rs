@@ -124,12 +124,6 @@ const ASIDE: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "sharetribe",
-        "resource data and previous values",
-        "/previousValues/availabilityPlan/type",
-        "the previous values of every object are told key by key",
-    ),
-    (
-        "sharetribe",
         "form of the Integration API",
         "/attributes/resource/relationships",
         "a foreign key stays the column that it is",
@@ -173,7 +167,10 @@ async fn requests() -> BTreeMap<&'static str, Vec<Value>> {
     }
     let settings = |rowhook: Rowhook| {
         let deal = toml! { table = "public.deal" fields = ["stage"] };
-        let rowhook = rowhook.resource(deal);
+        let documents = ["privateData", "publicData", "metadata"];
+        let mut listing = toml! { table = "public.listing" };
+        listing.insert("documents".into(), documents.to_vec().into());
+        let rowhook = rowhook.resource(deal).resource(listing);
         let webhooks = WEBHOOKS.iter().zip(&receivers);
         webhooks.fold(rowhook, |rowhook, ((format, events), receiver)| {
             rowhook.webhook_to(format, receiver, webhook(format, events))
