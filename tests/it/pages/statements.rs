@@ -28,7 +28,7 @@ create table deal (
 "#;
 
 /// One transaction each.
-pub(super) const CHANGES: [&str; 10] = [
+pub(super) const CHANGES: [&str; 12] = [
     "insert into posts values ('abc-123', 'Hello World')",
     r#"insert into listing values (
         '5bbb2f6f-568f-470a-9949-a655e3f6ac46', 'old title', '7-speed Hybrid', false, '(40.64542,-74.08508)',
@@ -65,4 +65,10 @@ pub(super) const CHANGES: [&str; 10] = [
         '2024-01-15T10:30:00Z')"#,
     "update deal set stage = 'negotiation', value = 60000",
     "delete from deal",
+    r#"select rowhook.emit('app.custom-event',
+        '{"attr": "might be useful in Webhooks or Workflows", "values": [{"anything": true}]}',
+        'asset', 'ast_lCfxJNs10rP1g2Mww0rP')"#,
+    r#"select rowhook.emit('app.sent-email',
+        '{"to": "user1@email.com", "from": "user2@email.com", "subject": "Some Subject"}');
+    select rowhook.emit('app.my-custom-event', '{"foo": "bar"}')"#,
 ];
