@@ -516,11 +516,14 @@ async fn an_endpoint_that_is_down_shows_in_status_until_it_is_back() {
             .contains("endpoint is down"),
         "{entry}"
     );
+    // Shown at the next turn of the daemon's loop.
+    wait_for(&served.client, "the breaker in the metrics", async || {
+        metrics(&served)
+            .await
+            .contains("rowhook_breaker_open{webhook=\"hook\"} 1\n")
+    })
+    .await;
     let text = metrics(&served).await;
-    assert!(
-        text.contains("rowhook_breaker_open{webhook=\"hook\"} 1\n"),
-        "{text}"
-    );
     let lag = text
         .lines()
         .find(|line| line.starts_with("rowhook_subscription_lag_seconds{"));
