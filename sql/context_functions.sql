@@ -98,7 +98,9 @@ declare
   message bytea;
 begin
   for i in 0 .. tg_nargs - 1 loop
-    texts := texts || chr(31) || coalesce(current_setting(split_part(tg_argv[i], '=', 2), true), '');
+    -- With its name: another table may say the same value of something else.
+    texts := texts || chr(31) || coalesce(
+      nullif(current_setting(split_part(tg_argv[i], '=', 2), true), '') || chr(30) || tg_argv[i], '');
   end loop;
   if texts = current_setting('rowhook.texts', true)
      or (translate(texts, chr(31), '') = '' and coalesce(current_setting('rowhook.seen', true), '') = '') then

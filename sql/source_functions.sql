@@ -11,6 +11,10 @@ begin
     raise exception 'rowhook.set_context takes at most 64 KiB, not % bytes', octet_length(context::text)
       using errcode = 'invalid_parameter_value';
   end if;
+  if octet_length(context::text) > 100 and jsonb_path_exists(context, 'strict $.**{100}.type() ? (@ == "object" || @ == "array")') then
+    raise exception 'rowhook.set_context takes at most 100 objects and arrays in each other'
+      using errcode = 'program_limit_exceeded';
+  end if;
   perform pg_logical_emit_message(true, 'rowhook.context', convert_to(context::text, 'UTF8'));
   -- Triggers of rowhook.capture_context leave alone what is said here, until the transaction ends.
   perform set_config('rowhook.said', (rowhook.as_object(current_setting('rowhook.said', true)) || context

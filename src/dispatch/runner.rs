@@ -55,6 +55,8 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// How long requests in flight may take to end when the daemon stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long the last flush is tried again after that.
+const SAVE_GRACE: Duration = Duration::from_secs(3);
 /// Time between two updates of the metrics.
 const SHOW_INTERVAL: Duration = Duration::from_millis(50);
 /// The loop turns at least this often, so that its pulse can be felt.
@@ -203,6 +205,24 @@ impl Runner {
             Start::Since(time) => {
                 let oldest = deliveries::before_oldest(connection).await?;
                 by_time::before_first(connection, oldest, newest.max(oldest), time).await
+            }
+        }
+    }
+
+    /// A flush that nobody makes again: a lock in the way, or a log that restarts, gets a moment.
+    async fn save(&self, settlement: &Settlement) -> Result<()> {
+        let (name, epoch) = (&self.subscription.name, self.epoch);
+        let until = Instant::now() + SAVE_GRACE;
+        loop {
+            let saved = async {
+                let connection = self.link.connection().await?;
+                deliveries::settle(&connection, name, epoch, settlement).await
+            };
+            match saved.await {
+                Err(fault) if fault.is_transient() && Instant::now() < until => {
+                    tokio::time::sleep(FLUSH_INTERVAL).await;
+                }
+                saved => return saved,
             }
         }
     }
@@ -466,16 +486,18 @@ impl State {
         self.tell_deaths(untold);
         if let Some(flushing) = self.flushing.take() {
             let (settlement, outcome) = flushing.await;
-            if let Err(fault) = outcome {
+            if outcome.is_err()
+                && let Err(fault) = self.runner.save(&settlement).await
+            {
                 tracing::warn!(error = %fault.cause(), cursor = settlement.cursor, "a last flush failed; its deliveries will be repeated");
                 return Ok(());
             }
         }
         self.window.prepare_restart();
         let settlement = self.settlement();
-        let (name, epoch) = (&self.runner.subscription.name, self.runner.epoch);
+        let saved = self.runner.save(&settlement).await;
+        let name = &self.runner.subscription.name;
         let connection = self.runner.link.connection().await?;
-        let saved = deliveries::settle(&connection, name, epoch, &settlement).await;
         if saved.is_err() && deliveries::look_up(&connection, name).await?.is_none() {
             // Forgotten while its last requests ended: there is nothing to save, and nobody to blame.
             return Ok(());

@@ -36,6 +36,8 @@ pub fn merged(known: Option<&str>, message: &[u8]) -> Result<Option<ByteString>,
     }
     let text = std::str::from_utf8(message).map_err(|_| "it is not UTF-8")?;
     let said = Fields::read(text).ok_or("it is not a JSON object")?;
+    super::shallow("context", text)
+        .map_err(|_| "it has more than 100 objects and arrays in each other")?;
     let known = known.and_then(Fields::read).unwrap_or_default();
     let [mut session, mut trace] = [SESSION, TRACE].map(|part| {
         known
@@ -173,6 +175,9 @@ mod tests {
         ] {
             assert!(merged(Some("{}"), message).is_err(), "{message:?}");
         }
+        // The log's parser would refuse it, and with it the rows of its transaction.
+        let deep = format!("{{\"a\": {}{}}}", "[".repeat(30_000), "]".repeat(30_000));
+        assert!(merged(None, deep.as_bytes()).is_err());
         let long = format!("{{\"a\": \"{}\"}}", "x".repeat(LONGEST));
         assert!(merged(None, long.as_bytes()).is_err());
     }

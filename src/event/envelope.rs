@@ -95,8 +95,9 @@ fn append(out: &mut Vec<u8>, record: &[u8], quoted: &[Quoted], place: usize) -> 
         None => out.extend_from_slice(json),
         Some(text) if !text.contains(&b'\\') => out.extend_from_slice(text),
         Some(_) => match serde_json::from_slice::<String>(json) {
-            Ok(text) => out.extend_from_slice(text.as_bytes()),
-            Err(_) => return false,
+            // No text of Postgres has a NUL; a value of type json may.
+            Ok(text) if !text.contains('\0') => out.extend_from_slice(text.as_bytes()),
+            _ => return false,
         },
     }
     true

@@ -26,6 +26,10 @@ const SILENCED_AT_ONCE: usize = 1000;
 const FAILED: &str = "select distinct sequence_id from rowhook.deliveries \
      where sequence_id = any ($1) and reason is not null";
 
+/// What an endpoint said when it began to count as down may be any event's.
+const SILENCE_BREAKERS: &str = "update rowhook.subscriptions set breaker_reason = 'erased' \
+     where breaker_reason is not null and breaker_reason <> 'erased'";
+
 const CANNOT_ERASE: &str = "cannot erase values from the log";
 const CANNOT_READ: &str = "cannot read what was erased from the log";
 
@@ -145,6 +149,7 @@ pub async fn silence(log: &Connection, sequence_ids: &[i64]) -> Result<(u64, u64
             deliveries += silenced.map_err(fault)?;
         }
     }
+    log.batch_execute(SILENCE_BREAKERS).await.map_err(fault)?;
     Ok((attempts, deliveries))
 }
 

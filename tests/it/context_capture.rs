@@ -336,3 +336,44 @@ async fn check_and_setup_tell_of_the_triggers_and_teardown_takes_them_away() {
     );
     assert!(triggered(&captured).await.is_empty());
 }
+
+#[tokio::test]
+async fn the_same_value_of_another_tables_setting_is_another_thing_to_say() {
+    let captured = capturing(
+        r#"select rowhook.release_context('public.posts');
+           select rowhook.capture_context('public.posts', settings => '{app.user_id}');
+           select rowhook.capture_context('public."Other, too"', settings => '{app.org_id}')"#,
+    )
+    .await;
+    captured
+        .execute(
+            r#"begin; set local app.user_id = '1'; set local app.org_id = '1';
+               insert into posts values (1, 0); insert into "Other, too" values (1); commit"#,
+        )
+        .await;
+    let events = captured.logged(2).await;
+    let wanted = [
+        session(json!({"user_id": "1"})),
+        session(json!({"user_id": "1", "org_id": "1"})),
+    ];
+    assert_eq!(contexts(&events), wanted.iter().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_context_that_nests_too_deep_for_the_log_is_left_out_and_stops_nothing() {
+    let captured = capturing("").await;
+    captured
+        .execute(
+            r#"begin;
+               select pg_logical_emit_message(true, 'rowhook.context',
+                        '{"a":' || repeat('[', 32000) || repeat(']', 32000) || '}');
+               insert into posts values (1, 0);
+               commit"#,
+        )
+        .await;
+    assert_eq!(contexts(&captured.logged(1).await), [&Value::Null]);
+    let deep = "select rowhook.set_context(('{\"a\":' || repeat('[', 200) || repeat(']', 200) || '}')::jsonb)";
+    let refused = captured.client.batch_execute(deep).await.unwrap_err();
+    let said = refused.as_db_error().unwrap().message().to_owned();
+    assert!(said.contains("at most 100"), "{said}");
+}

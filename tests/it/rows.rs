@@ -486,3 +486,26 @@ async fn webhooks_choose_and_order_by_tenant_and_tell_documents_key_by_key() {
         "{report}"
     );
 }
+
+#[tokio::test]
+async fn a_tenant_that_no_text_can_hold_is_not_told() {
+    let captured = Captured::with(
+        "create table notes (id int primary key, owner json)",
+        |rowhook| {
+            let rule = toml! {
+                table = "public.notes"
+                tenant = "owner"
+            };
+            rowhook.set("resource", vec![rule])
+        },
+    )
+    .await;
+    captured
+        .execute(r#"insert into notes values (1, '"a\u0000b"'), (2, '"a\u0020b"')"#)
+        .await;
+    captured.logged(2).await;
+    let tenants = "select tenant from rowhook.events order by sequence_id";
+    let rows = captured.client.query(tenants, &[]).await.unwrap();
+    let tenants: Vec<Option<String>> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(tenants, [None, Some("a b".to_owned())]);
+}

@@ -78,6 +78,7 @@ impl State {
         self.forgotten.mark_unchanged();
         self.reading = None;
         self.window.forget_events();
+        self.forget_said();
     }
 
     pub(super) fn offer(&mut self, events: Vec<Event>) {

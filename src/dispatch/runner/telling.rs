@@ -36,6 +36,11 @@ impl State {
         }
     }
 
+    /// Forgets what was said: it may repeat values that were erased.
+    pub(super) fn forget_said(&mut self) {
+        self.telling.last = "erased".to_owned();
+    }
+
     pub(super) fn tell_if_due(&mut self, now: Instant) {
         let standing = self.breaker.wakes_at();
         if self.telling.told == Some(standing)

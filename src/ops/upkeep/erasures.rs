@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::pause;
 use crate::capture::Standing;
 use crate::event_log::{Inlet, Link, Note, Tail, erasures};
 use crate::fault::Result;
+use crate::wal::Connection;
 
 /// How often the daemon looks for erasures: for so long a value may still go out from memory.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ async fn follow(
     for erasure in unlogged.into_iter().filter(|_| writes) {
         if !erasures::is_logged(&log, erasure.id).await? {
             let (note, outcome) = Note::new(erasures::ERASED, erasure.record.clone());
-            if inlet.send(note).await.is_err() || outcome.await.is_err() {
+            if inlet.send(note).await.is_err() || !told(outcome, &log, tail, seen).await {
                 return Ok(());
             }
         }
@@ -70,4 +71,25 @@ async fn follow(
         tracing::info!(erasure = %erasure.record, "values were erased from the log");
     }
     Ok(())
+}
+
+/// Waits until a note is durable; `false` if it was lost on the way. It may stand behind a transaction
+/// that takes hours: what others erase meanwhile goes from memory all the same.
+async fn told(
+    mut outcome: oneshot::Receiver<()>,
+    log: &Connection,
+    tail: &Tail,
+    seen: &mut HashSet<i64>,
+) -> bool {
+    loop {
+        if let Ok(told) = tokio::time::timeout(INTERVAL, &mut outcome).await {
+            return told.is_ok();
+        }
+        // A log that is away is asked again.
+        let unlogged = erasures::unlogged(log).await.unwrap_or_default();
+        let news = unlogged.iter().filter(|erasure| seen.insert(erasure.id));
+        if news.count() > 0 {
+            tail.forget();
+        }
+    }
 }

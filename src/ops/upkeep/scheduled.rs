@@ -20,7 +20,9 @@ pub async fn forget_done_events(
     while streaming(&mut standing, &stop).await {
         let forgetting = async {
             let log = log.connection().await?;
-            scheduled::drop_old(&log).await
+            // In pieces, until none is left.
+            while scheduled::drop_old(&log).await? > 0 {}
+            Ok::<(), crate::fault::Fault>(())
         };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
