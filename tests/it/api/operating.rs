@@ -1,5 +1,8 @@
 //! What operators ask for.
 
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{Caller, answer};
@@ -255,6 +258,40 @@ async fn what_an_operator_may_not_say_is_refused() {
     none.post("/v1/replays", &json!({"webhook": "audit", "after": 0}))
         .await
         .problem(401, "no_token");
+}
+
+#[tokio::test]
+async fn operators_who_meet_a_lock_hold_up_no_reader() {
+    let receiver = Receiver::start().await;
+    let (captured, caller) = served(&receiver).await;
+    captured.execute("insert into posts values (1)").await;
+    receiver.wait_for_count(1).await;
+    wait_until(&captured, &caller, "/webhooks/0/cursor", json!(1)).await;
+    let locker = captured.database.client().await;
+    let lock = "begin; select from rowhook.subscriptions for update";
+    locker.batch_execute(lock).await.unwrap();
+    let asked = json!({});
+    let pauses = (0..6).map(|_| caller.post("/v1/subscriptions/audit/pause", &asked));
+    let reading = async {
+        wait_for(&captured.client, "operators who wait for the lock", async || {
+            let waiting = "select count(*) from pg_stat_activity \
+                            where application_name = 'rowhook api operator' and wait_event_type = 'Lock'";
+            captured.client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) > 0
+        })
+        .await;
+        let began = Instant::now();
+        caller.json("/v1/events").await;
+        caller.json("/v1/subscriptions/audit").await;
+        began.elapsed()
+    };
+    let (refused, took) = tokio::join!(join_all(pauses), reading);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    for refused in refused {
+        assert_eq!(refused.status, 503, "{refused:?}");
+    }
+    locker.batch_execute("rollback").await.unwrap();
+    let paused = caller.post("/v1/subscriptions/audit/pause", &asked).await;
+    assert_eq!(paused.status, 200, "{paused:?}");
 }
 
 #[tokio::test]
