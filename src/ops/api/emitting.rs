@@ -25,6 +25,8 @@ const KEY: &str = "Idempotency-Key";
 /// Events of a list, if nothing else is asked for, and at the most.
 const SOME: i64 = 100;
 const MOST: i64 = 10_000;
+/// Bytes of events after which a list ends, whatever its limit.
+const LIST_BYTES: usize = 8 << 20;
 /// Milliseconds of a time in 1973: what is less is meant as seconds.
 const EARLIEST: i64 = 100_000_000_000;
 
@@ -118,6 +120,9 @@ struct Listed {
     /// As `rowhook events scheduled --json` prints them.
     #[expect(dead_code, reason = "only its schema is used")]
     events: Vec<Object>,
+    /// Whether others come after them, beyond the limit or 8 MiB.
+    #[expect(dead_code, reason = "only its schema is used")]
+    more: bool,
 }
 
 impl Wish {
@@ -220,9 +225,10 @@ async fn emit(
 async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Json, Problem> {
     let limit = asked.number("limit", 1, MOST)?.unwrap_or(SOME);
     asked.end()?;
-    let events = desk.ask(move |log| async move { scheduled::list(&log, limit).await });
-    let events: Vec<Value> = events.await?.iter().map(as_json).collect();
-    Ok(Json(json!({ "events": events })))
+    let listed = desk.ask(move |log| async move { scheduled::list(&log, limit, LIST_BYTES).await });
+    let listed = listed.await?;
+    let events: Vec<Value> = listed.events.iter().map(as_json).collect();
+    Ok(Json(json!({ "events": events, "more": listed.more })))
 }
 
 async fn one(

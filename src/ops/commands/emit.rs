@@ -120,7 +120,7 @@ async fn wait(log: &Connection, id: Uuid) -> Result<Option<i64>> {
 }
 
 async fn list(log: &Connection, limit: i64, output: Output) -> Result<()> {
-    let events = scheduled::list(log, limit).await?;
+    let events = scheduled::list(log, limit, usize::MAX).await?.events;
     if output.json {
         return print::json(&events.iter().map(as_json).collect());
     }
