@@ -8,16 +8,17 @@ use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::body::Written;
 use super::events::time;
 use super::openapi::Operation;
 use super::{Asked, Desk, Given, Json, Problem, Scope};
 use crate::event_log::scheduled::{self, NewEvent, Refusal, State as Standing};
-use crate::ops::commands::emit::as_json;
+use crate::ops::commands::emit::View;
 
 type Object = serde_json::Map<String, Value>;
 
@@ -222,34 +223,39 @@ async fn emit(
     Ok((StatusCode::ACCEPTED, location, Json(body)))
 }
 
-async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Json, Problem> {
+async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Written, Problem> {
+    #[derive(Serialize)]
+    struct List<'a> {
+        events: Vec<View<'a>>,
+        more: bool,
+    }
     let limit = asked.number("limit", 1, MOST)?.unwrap_or(SOME);
     asked.end()?;
     let listed = desk.ask(move |log| async move { scheduled::list(&log, limit, LIST_BYTES).await });
     let listed = listed.await?;
-    let events: Vec<Value> = listed.events.iter().map(as_json).collect();
-    Ok(Json(json!({ "events": events, "more": listed.more })))
+    Written::of(&List {
+        events: listed.events.iter().map(View::from).collect(),
+        more: listed.more,
+    })
 }
 
 async fn one(
     State(desk): State<Desk>,
     Path(id): Path<String>,
     asked: Asked,
-) -> Result<Json, Problem> {
+) -> Result<Written, Problem> {
     asked.end()?;
     let id = read_id(&id)?;
     let event = desk.ask(move |log| async move { scheduled::of_id(&log, id).await });
-    event
-        .await?
-        .map(|event| Json(as_json(&event)))
-        .ok_or_else(|| unknown(id))
+    let event = event.await?.ok_or_else(|| unknown(id))?;
+    Written::of(&View::from(&event))
 }
 
 async fn cancel(
     State(desk): State<Desk>,
     Path(id): Path<String>,
     asked: Asked,
-) -> Result<Json, Problem> {
+) -> Result<Written, Problem> {
     asked.end()?;
     let id = read_id(&id)?;
     desk.operate(move |log| async move {
@@ -257,7 +263,7 @@ async fn cancel(
         let event = scheduled::of_id(&log, id).await?;
         let event = event.ok_or_else(|| unknown(id))?;
         if cancelled {
-            return Ok(Json(as_json(&event)));
+            return Written::of(&View::from(&event));
         }
         let detail = match event.state {
             Standing::Logged | Standing::Cancelled => {
