@@ -85,7 +85,7 @@ impl IntoResponse for Json {
 }
 
 /// The same, written already.
-pub(crate) struct Written(String);
+pub(crate) struct Written(pub(super) String);
 
 impl Written {
     /// Writes what may hold JSON that stays as it is.

@@ -8,6 +8,7 @@ use ring::rand::SystemRandom;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::held::{Memory, SetAside};
 use super::stream::Fanout;
 use super::{Problem, Token};
 use crate::capture::Standing;
@@ -61,6 +62,7 @@ struct Inner {
     comparing: hmac::Key,
     stop: CancellationToken,
     fanout: Fanout,
+    memory: Memory,
     source: Link,
     operators: Operators,
     requesters: Operators,
@@ -122,6 +124,7 @@ impl Desk {
             comparing,
             stop,
             fanout: Fanout::default(),
+            memory: Memory::default(),
             source,
             operators: Operators::new(operators),
             requesters: Operators::new(requesters),
@@ -163,6 +166,11 @@ impl Desk {
 
     pub(super) fn fanout(&self) -> &Fanout {
         &self.0.fanout
+    }
+
+    /// Memory for an answer that may be long.
+    pub(super) async fn set_aside(&self) -> Result<SetAside, Problem> {
+        self.0.memory.set_aside().await
     }
 
     pub(super) fn tokens(&self) -> Vec<Token> {

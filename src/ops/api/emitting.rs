@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -223,7 +223,7 @@ async fn emit(
     Ok((StatusCode::ACCEPTED, location, Json(body)))
 }
 
-async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Written, Problem> {
+async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct List<'a> {
         events: Vec<View<'a>>,
@@ -231,12 +231,14 @@ async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Written, Pro
     }
     let limit = asked.number("limit", 1, MOST)?.unwrap_or(SOME);
     asked.end()?;
+    let set_aside = desk.set_aside().await?;
     let listed = desk.ask(move |log| async move { scheduled::list(&log, limit, LIST_BYTES).await });
     let listed = listed.await?;
-    Written::of(&List {
+    let written = Written::of(&List {
         events: listed.events.iter().map(View::from).collect(),
         more: listed.more,
-    })
+    })?;
+    Ok(set_aside.json(written.0.into_bytes()))
 }
 
 async fn one(
