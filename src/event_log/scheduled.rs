@@ -3,9 +3,11 @@
 
 mod due;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytestring::ByteString;
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, Row};
@@ -20,6 +22,9 @@ use crate::wal::server_error::sql_fault;
 
 /// Bytes of an idempotency key.
 const LONGEST_KEY: usize = 255;
+
+/// Bytes of an event that is printed, beside its texts.
+const FRAME: usize = 300;
 
 /// Farther ahead than this is a slip, such as milliseconds for seconds.
 const FARTHEST: Duration = Duration::from_secs(10 * 366 * 86_400);
@@ -249,22 +254,56 @@ pub struct Scheduled {
     pub sequence_id: Option<i64>,
 }
 
+impl Scheduled {
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize {
+        let json = [&self.data, &self.context];
+        let json = json.into_iter().flatten().map(|text| text.len());
+        let texts = [&self.resource_id, &self.idempotency_key];
+        let texts = texts.into_iter().flatten().map(String::len);
+        json.chain(texts).sum::<usize>() + self.event_type.len() + self.resource.len() + FRAME
+    }
+}
+
 const SELECT: &str = "select event_id, event_type, data, resource, resource_id, context, idempotency_key, due_at, \
      requested_at, sequence_id, case when logged_at is not null then 'logged' when cancelled_at is not null then 'cancelled' \
      when claimed_at is not null or due_at <= clock_timestamp() then 'due' else 'waiting' end \
      from rowhook.scheduled_events";
 
-/// Those that are not logged yet, in the order in which they will be.
+/// Some of those that are not logged yet.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listed {
+    /// In the order in which they will be logged.
+    pub events: Vec<Scheduled>,
+    /// Whether others come after them.
+    pub more: bool,
+}
+
+/// Those that are not logged yet, in the order in which they will be; no more once there are so many
+/// bytes of them, but one in any case.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
-pub async fn list(client: &Client, limit: i64) -> Result<Vec<Scheduled>> {
+pub async fn list(client: &Client, limit: i64, bytes: usize) -> Result<Listed> {
     let fault = |error| sql_fault(CANNOT_READ, error);
     let sql = format!(
         "{SELECT} where logged_at is null and cancelled_at is null order by due_at, request limit $1"
     );
-    let rows = client.query(&sql, &[&limit]).await.map_err(fault)?;
-    rows.iter().map(|row| read(row).map_err(fault)).collect()
+    let count = usize::try_from(limit).unwrap_or_default();
+    // One more tells that there are more.
+    let rows = client.query_raw(&sql, [limit.saturating_add(1)]);
+    let mut rows = pin!(rows.await.map_err(fault)?);
+    let (mut listed, mut taken) = (Listed::default(), 0_usize);
+    while let Some(row) = rows.try_next().await.map_err(fault)? {
+        if listed.events.len() >= count || taken >= bytes {
+            listed.more = true;
+            break;
+        }
+        let event = read(&row).map_err(fault)?;
+        taken = taken.saturating_add(event.bytes());
+        listed.events.push(event);
+    }
+    Ok(listed)
 }
 
 /// One of them, in whatever state.

@@ -96,6 +96,12 @@ impl Tail {
         self.forgotten.subscribe()
     }
 
+    /// How often it was told so far.
+    #[must_use]
+    pub fn times_forgotten(&self) -> u64 {
+        *self.forgotten.borrow()
+    }
+
     /// Follows the newest sequence id.
     #[must_use]
     pub fn head(&self) -> watch::Receiver<i64> {

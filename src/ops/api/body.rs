@@ -6,10 +6,12 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Problem;
+use crate::fault::Fault;
 
 /// How long a body may take to arrive.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -79,6 +81,29 @@ impl IntoResponse for Json {
             self.0.to_string(),
         )
             .into_response()
+    }
+}
+
+/// The same, written already.
+pub(crate) struct Written(pub(super) String);
+
+impl Written {
+    /// Writes what may hold JSON that stays as it is.
+    ///
+    /// # Errors
+    /// If it is no JSON.
+    pub(crate) fn of(document: &impl Serialize) -> Result<Self, Problem> {
+        serde_json::to_string(document).map(Self).map_err(|error| {
+            Fault::permanent("an answer cannot be written")
+                .because(error)
+                .into()
+        })
+    }
+}
+
+impl IntoResponse for Written {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0).into_response()
     }
 }
 

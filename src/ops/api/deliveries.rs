@@ -184,7 +184,7 @@ async fn discard(
 
 async fn request(desk: &Desk, wish: Wish, request: Request) -> Result<Json, Problem> {
     let (options, settings) = (wish.meant()?, desk.settings());
-    desk.operate(move |log| async move {
+    desk.request(move |log| async move {
         let chosen = chosen(&settings, &log, &options).await?;
         Ok(Json(ask(&log, &chosen, request, options.dry_run).await?))
     })

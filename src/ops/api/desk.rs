@@ -8,6 +8,7 @@ use ring::rand::SystemRandom;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::held::{Memory, SetAside};
 use super::stream::Fanout;
 use super::{Problem, Token};
 use crate::capture::Standing;
@@ -23,6 +24,11 @@ use crate::wal::{Connection, Target};
 const CONNECTIONS: usize = 3;
 /// Requests that may wait for one of them: as many as clients of streams come back at once.
 const WAITING: usize = 2_000;
+/// Deeds at once, those with long lists of deliveries apart, and how many of each may wait.
+const DEEDS: usize = 3;
+const DEEDS_WAITING: usize = 100;
+/// How long a deed waits for somebody's lock: it holds up those behind it.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// How long one waits.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Nothing here writes, and no question takes longer.
@@ -52,33 +58,76 @@ struct Inner {
     parts: Parts,
     log: Target,
     idle: Mutex<Vec<Connection>>,
-    room: Arc<Semaphore>,
-    queue: Arc<Semaphore>,
+    readers: Room,
     comparing: hmac::Key,
     stop: CancellationToken,
     fanout: Fanout,
+    memory: Memory,
     source: Link,
-    operators: Link,
+    operators: Operators,
+    requesters: Operators,
+}
+
+/// Those who do something to the log, by one connection. What they wait for holds up no reader.
+struct Operators {
+    link: Link,
+    room: Room,
+}
+
+impl Operators {
+    fn new(link: Link) -> Self {
+        Self {
+            link,
+            room: Room::new(DEEDS, DEEDS_WAITING),
+        }
+    }
+}
+
+/// So many places, and so many who wait for one.
+struct Room {
+    places: Arc<Semaphore>,
+    queue: Semaphore,
+}
+
+impl Room {
+    fn new(places: usize, waiting: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            queue: Semaphore::new(waiting),
+        }
+    }
+
+    /// A place, after some patience.
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let busy = || Problem::busy("busy", "too many requests ask the log at once");
+        let waiting = self.queue.try_acquire().map_err(|_| busy())?;
+        let place = Arc::clone(&self.places).acquire_owned();
+        let place = tokio::time::timeout(PATIENCE, place).await;
+        drop(waiting);
+        place.map_err(|_| busy())?.map_err(|_| busy())
+    }
 }
 
 impl Desk {
     pub(super) fn new(parts: Parts, stop: CancellationToken) -> Result<Self> {
         let log = parts.settings.borrow().log.target.clone();
         let source = Link::new(&parts.settings.borrow().source.target, "rowhook api");
-        let operators = Link::new(&log, "rowhook api operator");
+        let operators = Link::new(&log, "rowhook api operator").impatient(LOCK_PATIENCE);
+        let requesters = operators.beside("rowhook api deliveries");
         let comparing = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
             .map_err(|_| Fault::permanent("the system gives no random numbers"))?;
         Ok(Self(Arc::new(Inner {
             parts,
             log,
             idle: Mutex::default(),
-            room: Arc::new(Semaphore::new(CONNECTIONS)),
-            queue: Arc::new(Semaphore::new(WAITING)),
+            readers: Room::new(CONNECTIONS, WAITING),
             comparing,
             stop,
             fanout: Fanout::default(),
+            memory: Memory::default(),
             source,
-            operators,
+            operators: Operators::new(operators),
+            requesters: Operators::new(requesters),
         })))
     }
 
@@ -119,6 +168,11 @@ impl Desk {
         &self.0.fanout
     }
 
+    /// Memory for an answer that may be long.
+    pub(super) async fn set_aside(&self) -> Result<SetAside, Problem> {
+        self.0.memory.set_aside().await
+    }
+
     pub(super) fn tokens(&self) -> Vec<Token> {
         let settings = self.settings();
         settings
@@ -147,7 +201,7 @@ impl Desk {
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send,
     {
-        let place = self.place().await?;
+        let place = self.0.readers.place().await?;
         let desk = self.clone();
         let asked = tokio::spawn(async move {
             let _place = place;
@@ -179,27 +233,20 @@ impl Desk {
         T: Send + 'static,
         F: Future<Output = Result<T, Problem>> + Send,
     {
-        let place = self.place().await?;
-        let operators = self.0.operators.clone();
-        let done = tokio::spawn(async move {
-            let _place = place;
-            deed(operators.connection().await?).await
-        });
-        done.await.unwrap_or_else(|error| {
-            Err(Fault::permanent("an operator's request broke")
-                .because(error)
-                .into())
-        })
+        done(&self.0.operators, deed).await
     }
 
-    /// A place among those who ask.
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let busy = || Problem::busy("busy", "too many requests ask the log at once");
-        let waiting = self.0.queue.try_acquire().map_err(|_| busy())?;
-        let place = Arc::clone(&self.0.room).acquire_owned();
-        let place = tokio::time::timeout(PATIENCE, place).await;
-        drop(waiting);
-        place.map_err(|_| busy())?.map_err(|_| busy())
+    /// The same for what is asked of deliveries: it may be many of them, it is tried for long where
+    /// they are locked, and it has a patience of its own for each lock, which its session keeps.
+    pub(crate) async fn request<T, F>(
+        &self,
+        deed: impl FnOnce(Connection) -> F + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Problem>> + Send,
+    {
+        done(&self.0.requesters, deed).await
     }
 
     async fn connection(&self) -> Result<Connection> {
@@ -221,4 +268,25 @@ impl Desk {
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn done<T, F>(
+    operators: &Operators,
+    deed: impl FnOnce(Connection) -> F + Send + 'static,
+) -> Result<T, Problem>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Problem>> + Send,
+{
+    let place = operators.room.place().await?;
+    let link = operators.link.clone();
+    let done = tokio::spawn(async move {
+        let _place = place;
+        deed(link.connection().await?).await
+    });
+    done.await.unwrap_or_else(|error| {
+        Err(Fault::permanent("an operator's request broke")
+            .because(error)
+            .into())
+    })
 }

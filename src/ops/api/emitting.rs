@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::body::Written;
 use super::events::time;
 use super::openapi::Operation;
 use super::{Asked, Desk, Given, Json, Problem, Scope};
 use crate::event_log::scheduled::{self, NewEvent, Refusal, State as Standing};
-use crate::ops::commands::emit::as_json;
+use crate::ops::commands::emit::View;
 
 type Object = serde_json::Map<String, Value>;
 
@@ -25,6 +26,8 @@ const KEY: &str = "Idempotency-Key";
 /// Events of a list, if nothing else is asked for, and at the most.
 const SOME: i64 = 100;
 const MOST: i64 = 10_000;
+/// Bytes of events after which a list ends, whatever its limit.
+const LIST_BYTES: usize = 8 << 20;
 /// Milliseconds of a time in 1973: what is less is meant as seconds.
 const EARLIEST: i64 = 100_000_000_000;
 
@@ -118,6 +121,9 @@ struct Listed {
     /// As `rowhook events scheduled --json` prints them.
     #[expect(dead_code, reason = "only its schema is used")]
     events: Vec<Object>,
+    /// Whether others come after them, beyond the limit or 8 MiB.
+    #[expect(dead_code, reason = "only its schema is used")]
+    more: bool,
 }
 
 impl Wish {
@@ -217,33 +223,41 @@ async fn emit(
     Ok((StatusCode::ACCEPTED, location, Json(body)))
 }
 
-async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Json, Problem> {
+async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct List<'a> {
+        events: Vec<View<'a>>,
+        more: bool,
+    }
     let limit = asked.number("limit", 1, MOST)?.unwrap_or(SOME);
     asked.end()?;
-    let events = desk.ask(move |log| async move { scheduled::list(&log, limit).await });
-    let events: Vec<Value> = events.await?.iter().map(as_json).collect();
-    Ok(Json(json!({ "events": events })))
+    let set_aside = desk.set_aside().await?;
+    let listed = desk.ask(move |log| async move { scheduled::list(&log, limit, LIST_BYTES).await });
+    let listed = listed.await?;
+    let written = Written::of(&List {
+        events: listed.events.iter().map(View::from).collect(),
+        more: listed.more,
+    })?;
+    Ok(set_aside.json(written.0.into_bytes()))
 }
 
 async fn one(
     State(desk): State<Desk>,
     Path(id): Path<String>,
     asked: Asked,
-) -> Result<Json, Problem> {
+) -> Result<Written, Problem> {
     asked.end()?;
     let id = read_id(&id)?;
     let event = desk.ask(move |log| async move { scheduled::of_id(&log, id).await });
-    event
-        .await?
-        .map(|event| Json(as_json(&event)))
-        .ok_or_else(|| unknown(id))
+    let event = event.await?.ok_or_else(|| unknown(id))?;
+    Written::of(&View::from(&event))
 }
 
 async fn cancel(
     State(desk): State<Desk>,
     Path(id): Path<String>,
     asked: Asked,
-) -> Result<Json, Problem> {
+) -> Result<Written, Problem> {
     asked.end()?;
     let id = read_id(&id)?;
     desk.operate(move |log| async move {
@@ -251,7 +265,7 @@ async fn cancel(
         let event = scheduled::of_id(&log, id).await?;
         let event = event.ok_or_else(|| unknown(id))?;
         if cancelled {
-            return Ok(Json(as_json(&event)));
+            return Written::of(&View::from(&event));
         }
         let detail = match event.state {
             Standing::Logged | Standing::Cancelled => {

@@ -1,15 +1,15 @@
 //! `GET /v1/events` and `GET /v1/events/{id}`.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use axum::routing::get;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::held::SetAside;
 use super::{Asked, Desk, Operation, Problem, Scope};
-use crate::event::Event;
 use crate::fault::Fault;
 use crate::ops::reading::{self, Name, Page, Question, Types, View};
 
@@ -77,8 +77,9 @@ async fn list(State(desk): State<Desk>, mut asked: Asked) -> Result<Response, Pr
     }
     let echo = asked.echo();
     asked.end()?;
+    let set_aside = desk.set_aside().await?;
     let answer = desk.ask(move |log| async move { question.ask(&log).await });
-    written(&answer.await?, &echo)
+    written(&answer.await?, &echo, set_aside)
 }
 
 /// Reads them.
@@ -121,7 +122,7 @@ struct Written<'a> {
     more: bool,
 }
 
-fn written(page: &Page, echo: &str) -> Result<Response, Problem> {
+fn written(page: &Page, echo: &str, set_aside: SetAside) -> Result<Response, Problem> {
     let document = Written {
         events: page.events.iter().map(View::from).collect(),
         next: page.next,
@@ -129,20 +130,16 @@ fn written(page: &Page, echo: &str) -> Result<Response, Problem> {
         more: page.more,
     };
     let text = serde_json::to_vec(&document).map_err(unprintable)?;
-    let mut headers = HeaderMap::new();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
     let link = |cursor: &str, id: i64, relation: &str| {
         format!("</v1/events?{echo}{cursor}={id}>; rel=\"{relation}\"")
     };
     let mut links = vec![link("after", page.next, "next")];
     links.extend(page.previous.map(|id| link("before", id, "prev")));
+    let mut response = set_aside.json(text);
     if let Ok(links) = HeaderValue::from_str(&links.join(", ")) {
-        headers.insert(header::LINK, links);
+        response.headers_mut().insert(header::LINK, links);
     }
-    Ok((headers, text).into_response())
+    Ok(response)
 }
 
 async fn one(
@@ -154,16 +151,12 @@ async fn one(
     let name: Name = id
         .parse()
         .map_err(|fault: Fault| Problem::bad("id", fault.cause()))?;
+    let set_aside = desk.set_aside().await?;
     let answer = desk.ask(move |log| async move { reading::one(&log, name).await });
     match answer.await? {
-        Some(event) => single(&event),
+        Some(event) => Ok(set_aside.json(reading::compact(&event)?.into_bytes())),
         None => Err(Problem::not_found(format!("the log holds no event {id}"))),
     }
-}
-
-fn single(event: &Event) -> Result<Response, Problem> {
-    let text = reading::compact(event)?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
 fn unprintable(error: serde_json::Error) -> Problem {

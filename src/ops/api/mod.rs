@@ -13,6 +13,7 @@
 //! * `status`, `subscriptions`, `deliveries`, `replays`: what the commands of these names do.
 //! * `emitting`: events of the application's own.
 //! * `openapi`: every operation with its description, which is the OpenAPI document.
+//! * `held`: answers that wait for their clients, and the memory for them.
 //! * `desk`: what handlers work with; its few connections to the log.
 
 mod access;
@@ -23,6 +24,7 @@ mod desk;
 mod emitting;
 mod events;
 mod every_error;
+mod held;
 mod listener;
 mod openapi;
 mod probes;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::openapi::Operation;
 use super::{Asked, Desk, Json, Problem, Scope};
+use crate::fault::Fault;
 use crate::ops::commands::status::Status;
 
 /// How long the source may take: it is not ours, and may be what is in trouble.
@@ -24,13 +25,22 @@ pub(super) fn operations() -> Vec<Operation> {
 async fn status(State(desk): State<Desk>, asked: Asked) -> Result<Json, Problem> {
     asked.end()?;
     let settings = desk.settings();
-    let asking = async {
-        let source = desk.source().await?;
-        desk.ask(move |log| async move { Status::ask(&settings, &source, &log).await })
-            .await
+    let source = match tokio::time::timeout(WITHIN, desk.source()).await {
+        Ok(source) => source?,
+        Err(_) => return Err(silent().into()),
     };
-    match tokio::time::timeout(WITHIN, asking).await {
-        Ok(status) => Ok(Json(status?.as_json())),
-        Err(_) => Err(Problem::busy("unavailable", "the source does not answer")),
-    }
+    // The place among the readers is given back in time, too.
+    let asking = desk.ask(move |log| async move {
+        let asked = Status::ask(&settings, &source, &log);
+        let status = tokio::time::timeout(WITHIN, asked).await;
+        status.unwrap_or_else(|_| Err(silent()))
+    });
+    Ok(Json(asking.await?.as_json()))
+}
+
+fn silent() -> Fault {
+    Fault::transient(format!(
+        "the source does not answer within {} s",
+        WITHIN.as_secs()
+    ))
 }

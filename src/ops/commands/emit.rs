@@ -3,7 +3,10 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use bytestring::ByteString;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -120,9 +123,9 @@ async fn wait(log: &Connection, id: Uuid) -> Result<Option<i64>> {
 }
 
 async fn list(log: &Connection, limit: i64, output: Output) -> Result<()> {
-    let events = scheduled::list(log, limit).await?;
+    let events = scheduled::list(log, limit, usize::MAX).await?.events;
     if output.json {
-        return print::json(&events.iter().map(as_json).collect());
+        return print::line(pretty(&events)?);
     }
     if events.is_empty() {
         return print::line("no event waits for its time");
@@ -146,20 +149,46 @@ async fn list(log: &Connection, limit: i64, output: Output) -> Result<()> {
     )
 }
 
-pub(crate) fn as_json(event: &Scheduled) -> Value {
-    let raw = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
-    json!({
-        "id": event.event_id.to_string(),
-        "state": event.state.as_str(),
-        "type": event.event_type,
-        "data": event.data.as_deref().map(raw),
-        "resource": event.resource,
-        "resource_id": event.resource_id,
-        "context": event.context.as_deref().map(raw),
-        "key": event.idempotency_key,
-        "due_at": event.due_at.to_string(),
-        "requested_at": event.requested_at.to_string(),
-    })
+/// An event that was asked for, for programs. What it says is passed on as it was written.
+#[derive(Serialize)]
+pub(crate) struct View<'a> {
+    id: String,
+    state: &'static str,
+    r#type: &'a str,
+    data: Option<&'a RawValue>,
+    resource: &'a str,
+    resource_id: Option<&'a str>,
+    context: Option<&'a RawValue>,
+    key: Option<&'a str>,
+    due_at: String,
+    requested_at: String,
+}
+
+impl<'a> From<&'a Scheduled> for View<'a> {
+    fn from(event: &'a Scheduled) -> Self {
+        let raw = |text: &'a Option<ByteString>| {
+            text.as_deref()
+                .and_then(|text| serde_json::from_str(text).ok())
+        };
+        Self {
+            id: event.event_id.to_string(),
+            state: event.state.as_str(),
+            r#type: &event.event_type,
+            data: raw(&event.data),
+            resource: &event.resource,
+            resource_id: event.resource_id.as_deref(),
+            context: raw(&event.context),
+            key: event.idempotency_key.as_deref(),
+            due_at: event.due_at.to_string(),
+            requested_at: event.requested_at.to_string(),
+        }
+    }
+}
+
+fn pretty(events: &[Scheduled]) -> Result<String> {
+    let views: Vec<View<'_>> = events.iter().map(View::from).collect();
+    serde_json::to_string_pretty(&views)
+        .map_err(|error| Fault::permanent("scheduled events cannot be printed").because(error))
 }
 
 async fn cancel(log: &Connection, id: Uuid, output: Output) -> Result<()> {

@@ -81,6 +81,9 @@ pub(crate) fn gist(event: &Event) -> Result<Value> {
     let event = Event {
         record: None,
         previous: None,
+        data: None,
+        tenant: None,
+        related: None,
         ..event.clone()
     };
     let mut gist = serde_json::to_value(View::from(&event)).map_err(unprintable)?;
@@ -92,4 +95,43 @@ pub(crate) fn gist(event: &Event) -> Result<Value> {
 
 fn unprintable(error: serde_json::Error) -> Fault {
     Fault::permanent("an event of the log cannot be printed").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Action, OldRow, Origin};
+
+    #[test]
+    fn a_gist_has_no_values() {
+        let event = Event {
+            sequence_id: 7,
+            event_id: Uuid::from_u128(7),
+            event_type: "orders.paid".into(),
+            resource: "orders".into(),
+            resource_id: Some("1".into()),
+            action: Action::Custom,
+            created_at: 1_767_225_600_000_000,
+            record: Some(r#"{"a": "secret"}"#.into()),
+            previous: Some(r#"{"a": "secret"}"#.into()),
+            context: None,
+            data: Some(r#"["secret"]"#.into()),
+            tenant: Some("secret".into()),
+            related: Some(r#"{"customer_id": "secret"}"#.into()),
+            old_row: OldRow::Absent,
+            unknown: Vec::new(),
+            as_text: Vec::new(),
+            erased_at: None,
+            origin: Origin {
+                schema: "public".into(),
+                table: "orders".into(),
+                xid: 1,
+                commit_lsn: "0/1".parse().unwrap(),
+                index: 0,
+            },
+        };
+        let gist = gist(&event).unwrap();
+        assert!(!gist.to_string().contains("secret"), "{gist}");
+        assert_eq!(gist["type"], "orders.paid");
+    }
 }

@@ -108,12 +108,23 @@ impl Question {
             && self.to.is_none_or(|to| at < to.as_microsecond())
     }
 
+    /// Finds out whether the log can be asked this, before someone asks again and again.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub(crate) async fn check(&self, log: &Connection) -> Result<()> {
+        match &self.types {
+            Some(types) => types::written_out(log, types).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
     /// Asks the log.
     ///
     /// # Errors
     /// If it cannot be asked, or is not there.
     pub(crate) async fn ask(&self, log: &Connection) -> Result<Page> {
-        // Read first: what is logged later than this is not looked at for certain.
+        // Read first: what is logged later than this is not looked at.
         let head = head(log).await?;
         let events = match self.filter(log, head).await? {
             None => Vec::new(),
@@ -137,9 +148,23 @@ impl Question {
                 types
             }
         };
-        let mut filter = Filter {
+        let mut filter = self.within(head, types);
+        if self.from.is_some() || self.to.is_some() {
+            let oldest = deliveries::before_oldest(log).await?;
+            let after = self.after.unwrap_or(0).max(oldest);
+            let up_to = (self.end(head) - 1).max(after);
+            let (after, up_to) = by_time::narrowed(log, after, up_to, self.from, self.to).await?;
+            (filter.after, filter.before) = (Some(after), Some(up_to.saturating_add(1)));
+        }
+        Ok(Some(filter))
+    }
+
+    /// The events of these types up to the head. What is logged while the question is asked may be of
+    /// a type that nobody looked for: it comes with a later page, and none skips it.
+    fn within(&self, head: i64, types: Vec<String>) -> Filter {
+        Filter {
             after: self.after,
-            before: self.before,
+            before: Some(self.end(head)),
             types,
             resource: self.resource.clone(),
             resource_id: self.resource_id.clone(),
@@ -149,15 +174,13 @@ impl Question {
             limit: self.limit,
             bytes: Some(self.bytes),
             ..Filter::default()
-        };
-        if self.from.is_some() || self.to.is_some() {
-            let oldest = deliveries::before_oldest(log).await?;
-            let after = self.after.unwrap_or(0).max(oldest);
-            let up_to = self.before.map_or(head, |id| head.min(id - 1)).max(after);
-            let (after, up_to) = by_time::narrowed(log, after, up_to, self.from, self.to).await?;
-            (filter.after, filter.before) = (Some(after), Some(up_to.saturating_add(1)));
         }
-        Ok(Some(filter))
+    }
+
+    /// The sequence id before which it looks.
+    fn end(&self, head: i64) -> i64 {
+        let end = head.saturating_add(1);
+        self.before.map_or(end, |before| before.min(end))
     }
 
     fn page(&self, head: i64, events: Vec<Event>) -> Page {
@@ -166,9 +189,7 @@ impl Question {
         let more = count >= self.limit || bytes >= self.bytes;
         let first = events.first().map(|event| event.sequence_id);
         let last = events.last().map(|event| event.sequence_id);
-        let seen = self.before.map_or(head, |before| head.min(before - 1));
-        // The page was read a moment later than the head, and may know of more.
-        let seen = seen.max(self.after.unwrap_or(0)).max(last.unwrap_or(0));
+        let seen = (self.end(head) - 1).max(self.after.unwrap_or(0));
         let (next, previous) = match self.after {
             Some(after) => (
                 last.filter(|_| more).unwrap_or(seen),
@@ -210,4 +231,36 @@ pub(crate) async fn bounds(log: &Connection) -> Result<(i64, i64)> {
     let row = log.query_opt(sql, &[]).await.map_err(fault)?;
     let oldest = row.map(|row| row.try_get(0)).transpose().map_err(fault)?;
     Ok((oldest.unwrap_or(head + 1), head))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_at_the_head_that_was_read_first() {
+        for (after, before, end) in [
+            (None, None, 8),
+            (Some(3), None, 8),
+            (Some(3), Some(5), 5),
+            (None, Some(100), 8),
+            (Some(9), None, 8),
+        ] {
+            let question = Question {
+                after,
+                before,
+                ..Question::default()
+            };
+            let filter = question.within(7, Vec::new());
+            assert_eq!(filter.before, Some(end), "{after:?} {before:?}");
+            assert_eq!(filter.newest, after.is_none());
+            let page = question.page(7, Vec::new());
+            assert_eq!(
+                page.next,
+                after.unwrap_or(0).max(end - 1),
+                "{after:?} {before:?}"
+            );
+            assert!(!page.more);
+        }
+    }
 }

@@ -85,8 +85,44 @@ async fn a_key_asks_once_and_what_waits_can_be_listed_and_cancelled() {
         .problem(409, "not_waiting");
     assert_eq!(
         caller.json("/v1/scheduled-events").await,
-        json!({"events": []})
+        json!({"events": [], "more": false})
     );
+}
+
+#[tokio::test]
+async fn what_waits_says_what_was_written() {
+    let (captured, caller) = captured().await;
+    let data = r#"{"b":1e400,"a":123456789012345678901234567890.10,"c":"\ud800"}"#;
+    let body = format!(r#"{{"type": "a.later", "delay": 3600, "data": {data}}}"#);
+    let accepted = keyed(&caller, "k", &body).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.text);
+    let said = format!("\"data\":{data}");
+    for path in ["/v1/scheduled-events", accepted.header("location")] {
+        let shown = caller.get(path).await;
+        assert_eq!(shown.header("content-type"), "application/json");
+        assert!(shown.text.contains(&said), "{path}: {}", shown.text);
+    }
+    let printed = ["events", "scheduled", "--json"];
+    let printed = captured.rowhook.succeed(&printed).await;
+    assert!(printed.contains(data), "{printed}");
+}
+
+#[tokio::test]
+async fn a_list_of_what_waits_ends_after_some_megabytes_and_says_so() {
+    let (_captured, caller) = captured().await;
+    let body = json!({"type": "a.later", "delay": 3600, "data": "x".repeat(1_000_000)});
+    for _ in 0..10 {
+        assert_eq!(caller.post("/v1/events", &body).await.status, 202);
+    }
+    for (query, count, more) in [
+        ("?limit=10000", 9, true),
+        ("?limit=1", 1, true),
+        ("", 9, true),
+    ] {
+        let listed = caller.json(&format!("/v1/scheduled-events{query}")).await;
+        let events = listed["events"].as_array().unwrap().len();
+        assert_eq!((events, &listed["more"]), (count, &json!(more)), "{query}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod emitting;
+mod operating;
 mod reading;
 mod stream;
 

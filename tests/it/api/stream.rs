@@ -261,6 +261,39 @@ async fn an_event_that_is_too_large_for_the_ring_comes_in_its_place() {
 }
 
 #[tokio::test]
+async fn what_is_erased_does_not_come_out_of_memory() {
+    const COUNT: i64 = 28;
+    let captured = Captured::tables(TABLE).await;
+    let caller = Caller::of(&captured.daemon);
+    let mut stream = Stream::open(&caller, "?after=0", None).await;
+    let mut watching = Stream::open(&caller, "?after=0", None).await;
+    // More than the buffers between here and there, and less than the ring.
+    for id in 1..=COUNT {
+        let row = format!("insert into posts values ({id}, repeat('x', 420000))");
+        captured.execute(&row).await;
+        assert_eq!(watching.ids(1).await, [id]);
+    }
+    let last = COUNT.to_string();
+    let arguments = [
+        "events",
+        "erase",
+        "--resource",
+        "posts",
+        "--id",
+        &last,
+        "--yes",
+    ];
+    let erased = captured.rowhook.json(&arguments).await;
+    assert_eq!(erased["logged"], true, "{erased:#}");
+    let before: Vec<i64> = (1..COUNT).collect();
+    assert_eq!(stream.ids(before.len()).await, before);
+    let event = stream.event().await.unwrap();
+    assert_eq!(event["sequenceId"], COUNT);
+    assert_eq!(event["record"], serde_json::json!({"id": COUNT}));
+    assert_eq!(stream.event().await.unwrap()["type"], "rowhook.erased");
+}
+
+#[tokio::test]
 async fn a_standby_streams_what_another_daemon_logs_and_goes_on_when_it_takes_over() {
     let mut captured = Captured::tables(TABLE).await;
     let standby = Rowhook::new(&captured.database);

@@ -16,6 +16,8 @@ pub(super) struct Batch {
     pub(super) after: i64,
     /// Its last one.
     pub(super) up_to: i64,
+    /// How often values had been erased before its events were taken.
+    pub(super) forgotten: u64,
     whole: Bytes,
     frames: Vec<Frame>,
 }
@@ -29,7 +31,7 @@ struct Frame {
 
 impl Batch {
     /// Writes events that follow on `after`.
-    pub(super) fn write(after: i64, events: &[Event]) -> Result<Self> {
+    pub(super) fn write(after: i64, forgotten: u64, events: &[Event]) -> Result<Self> {
         let (mut whole, mut frames) = (String::new(), Vec::with_capacity(events.len()));
         for event in events {
             let begin = whole.len();
@@ -42,16 +44,18 @@ impl Batch {
         Ok(Self {
             after,
             up_to: events.last().map_or(after, |event| event.sequence_id),
+            forgotten,
             whole: Bytes::from(whole),
             frames,
         })
     }
 
     /// Says how far everything is, and holds nothing.
-    pub(super) fn at(position: i64) -> Self {
+    pub(super) fn at(position: i64, forgotten: u64) -> Self {
         Self {
             after: position,
             up_to: position,
+            forgotten,
             whole: Bytes::new(),
             frames: Vec::new(),
         }

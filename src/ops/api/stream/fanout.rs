@@ -107,10 +107,13 @@ async fn forward(desk: &Desk, position: Option<i64>, head: Option<i64>) -> Resul
     };
     let ring = &desk.fanout().ring;
     let Some(mut position) = position else {
-        let _ = ring.send(Arc::new(Batch::at(head)));
+        let forgotten = desk.tail().times_forgotten();
+        let _ = ring.send(Arc::new(Batch::at(head, forgotten)));
         return Ok(head);
     };
     while position < head && ring.receiver_count() > 0 {
+        // Before they are taken: what is erased meanwhile may be among them as it was.
+        let forgotten = desk.tail().times_forgotten();
         let events = after(desk, position).await?;
         let Some(last) = events.last().map(|event| event.sequence_id) else {
             break;
@@ -118,9 +121,9 @@ async fn forward(desk: &Desk, position: Option<i64>, head: Option<i64>) -> Resul
         let bytes: usize = events.iter().map(Event::bytes).sum();
         // One that is larger than a batch is not kept for everyone: each one reads it when it is ready.
         let batch = if bytes > 2 * BATCH_BYTES {
-            Batch::at(last)
+            Batch::at(last, forgotten)
         } else {
-            Batch::write(position, &events)?
+            Batch::write(position, forgotten, &events)?
         };
         // An error says that nobody follows any more.
         let _ = ring.send(Arc::new(batch));

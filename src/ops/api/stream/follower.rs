@@ -96,10 +96,12 @@ impl Follower {
         }
     }
 
-    /// Who is behind the ring, or in front of a hole in it, reads pages.
+    /// Who is behind the ring, or in front of a hole in it, reads pages; and so does everyone after an
+    /// erasure: what the ring holds from before it may have the values still.
     fn batch(&mut self, got: Result<Arc<Batch>, RecvError>) -> Bytes {
+        let forgotten = self.desk.tail().times_forgotten();
         match got {
-            Ok(batch) if batch.after <= self.at => {
+            Ok(batch) if batch.after <= self.at && batch.forgotten == forgotten => {
                 let text = batch.wanted(self.at, &self.question);
                 self.at = self.at.max(batch.up_to);
                 text

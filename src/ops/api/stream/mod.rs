@@ -75,7 +75,11 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
 /// The sequence id after which the client begins; without one, now, or at the time it names. A place
 /// that the log does not have any more, or not yet, would be a hole that nobody sees.
 async fn begin(desk: &Desk, after: Option<i64>, question: &Question) -> Result<i64, Problem> {
-    let bounds = desk.ask(|log| async move { reading::bounds(&log).await });
+    let asked = question.clone();
+    let bounds = desk.ask(move |log| async move {
+        asked.check(&log).await?;
+        reading::bounds(&log).await
+    });
     let (oldest, head) = bounds.await?;
     match after {
         None if question.from.is_some() => Ok(0),
