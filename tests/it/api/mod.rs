@@ -3,6 +3,7 @@
 mod access;
 mod emitting;
 mod operating;
+mod schema;
 mod reading;
 mod stream;
 
