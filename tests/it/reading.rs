@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use crate::capture::Captured;
 use crate::cluster::Database;
 use crate::daemon::Rowhook;
-use crate::logged::count;
+use crate::logged::{count, wait_for};
 use crate::receiver::{Receiver, Reply};
 
 const TABLE: &str = "create table t (id int primary key, v text)";
@@ -182,6 +182,17 @@ async fn webhooks_are_listed_tested_paused_and_resumed() {
     rowhook.fail(&["webhooks", "pause", "adit"], 78).await;
     assert_eq!(count(&captured.client).await, 0);
 
+    wait_for(&captured.client, "the webhook's own row", async || {
+        let row = "select count(*) from rowhook.subscriptions";
+        captured
+            .client
+            .query_one(row, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            == 1
+    })
+    .await;
     rowhook
         .succeed(&["webhooks", "pause", "audit", "--reason", "migration"])
         .await;

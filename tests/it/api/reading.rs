@@ -168,6 +168,15 @@ async fn what_webhooks_still_have_to_deal_with_can_be_asked_for() {
         .rowhook
         .succeed(&["webhooks", "pause", "audit"])
         .await;
+    wait_for(
+        &captured.client,
+        "the daemon to see the pause",
+        async || {
+            let (_, text) = captured.daemon.get("/metrics").await;
+            text.contains("rowhook_webhook_paused{webhook=\"audit\"} 1")
+        },
+    )
+    .await;
     captured.execute("insert into posts values (2), (3)").await;
     captured.logged(3).await;
     for (query, expected) in [
