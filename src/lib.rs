@@ -14,7 +14,8 @@
 //! * [`dispatch`]: from the log to the webhooks: lanes, cursors, retries, parked deliveries.
 //! * [`capture`]: the loop that carries changes from the stream into the log.
 //! * [`daemon`]: wires the stages, owns every task, orders start and stop.
-//! * [`ops`]: beside the path: settings, commands, HTTP, metrics, logging, systemd.
+//! * [`ops`]: beside the path: settings, commands, reading (what commands and the HTTP API ask the log), the
+//!   catalog of events, metrics, logging, systemd.
 //! * [`fault`], [`secret`]: words that every room uses.
 //! * `failpoint`: places at which tests end the process. Not in a release.
 

@@ -3,7 +3,6 @@
 mod survey;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -189,19 +188,8 @@ fn tell(
 }
 
 fn confirmed(count: i64) -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Fault::settings(
-            "erase asks before it changes the log, and there is no terminal to ask on",
-        )
-        .next_step("run it with --yes, or --dry-run to see what it would be"));
-    }
-    print!("Erase values of {count} events for good? [y/N] ");
-    // A prompt that cannot be shown is answered blindly, which the default covers.
-    let _ = std::io::stdout().flush();
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Fault::permanent("cannot read the answer").because(error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    print::confirmed(&format!("Erase values of {count} events for good?"), || {
+        Fault::settings("erase asks before it changes the log, and there is no terminal to ask on")
+            .next_step("run it with --yes, or --dry-run to see what it would be")
+    })
 }

@@ -1,6 +1,6 @@
 //! How commands print: tables for people, JSON for programs, and no panic where the reader is gone.
 
-use std::io::{ErrorKind, Write};
+use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -20,6 +20,25 @@ pub(super) fn text(text: &str) -> Result<()> {
 /// Prints one line; `false` if the reader has gone away.
 pub(super) fn line_is_read(line: &str) -> Result<bool> {
     write(&format!("{line}\n"))
+}
+
+/// Asks for a yes. `unasked` says why it cannot where there is no terminal.
+///
+/// # Errors
+/// If nobody can answer.
+pub(super) fn confirmed(question: &str, unasked: impl FnOnce() -> Fault) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(unasked());
+    }
+    print!("{question} [y/N] ");
+    // A prompt that cannot be shown is answered blindly, which the default covers.
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Fault::permanent("cannot read the answer").because(error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 fn write(text: &str) -> Result<bool> {

@@ -1,7 +1,5 @@
 //! `rowhook teardown`: the slot first, because it holds back the source's WAL.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use super::setup::is_ours;
 use super::{context_triggers, print};
 use crate::event_log::Checkpoint;
@@ -133,19 +131,10 @@ async fn forget(settings: &Settings, drop_log: bool) -> Result<()> {
 /// # Errors
 /// If nobody does.
 pub(super) fn confirmed(command: &str, question: &str) -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Fault::settings(format!(
+    print::confirmed(question, || {
+        Fault::settings(format!(
             "{command} asks before it removes anything, and there is no terminal to ask on"
         ))
-        .next_step("run it with --yes"));
-    }
-    print!("{question} [y/N] ");
-    // A prompt that cannot be shown is answered blindly, which the default covers.
-    let _ = std::io::stdout().flush();
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Fault::permanent("cannot read the answer").because(error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+        .next_step("run it with --yes")
+    })
 }

@@ -1,7 +1,5 @@
 //! `rowhook deliveries retry` and `discard`: count, ask, hand over.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use serde_json::{Value, json};
 
 use super::Retry;
@@ -128,19 +126,10 @@ async fn daemon_runs(log: &Connection) -> Result<bool> {
 }
 
 pub(super) fn confirmed(count: i64) -> Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Fault::settings(
+    print::confirmed(&format!("Give {count} up for good?"), || {
+        Fault::settings(
             "discard asks before it gives deliveries up, and there is no terminal to ask on",
         )
-        .next_step("run it with --yes, or --dry-run to see what it would be"));
-    }
-    print!("Give {count} up for good? [y/N] ");
-    // A prompt that cannot be shown is answered blindly, which the default covers.
-    let _ = std::io::stdout().flush();
-    let mut answer = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Fault::permanent("cannot read the answer").because(error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+        .next_step("run it with --yes, or --dry-run to see what it would be")
+    })
 }
