@@ -218,13 +218,18 @@ async fn the_daemon_answers_over_http_logs_json_and_stops_when_asked() {
     assert_eq!(captured.daemon.get("/healthz").await, (200, "ok\n".into()));
     assert_eq!(captured.daemon.get("/readyz").await.0, 200);
     assert_eq!(captured.daemon.get("/nothing").await.0, 404);
+    // The receiver knows of a delivery before the daemon has its answer.
+    let delivered = "rowhook_deliveries_total{webhook=\"audit\",outcome=\"delivered\"} 1\n";
+    wait_for(&captured.client, delivered, async || {
+        captured.daemon.get("/metrics").await.1.contains(delivered)
+    })
+    .await;
     let (status, metrics) = captured.daemon.get("/metrics").await;
     assert_eq!(status, 200);
     for line in [
         "rowhook_events_logged_total 1\n",
         "rowhook_source_lag_bytes ",
         "rowhook_slot_wal_bytes ",
-        "rowhook_deliveries_total{webhook=\"audit\",outcome=\"delivered\"} 1\n",
         "rowhook_deliveries_parked{webhook=\"audit\"} 0\n",
         "rowhook_deliveries_dead{webhook=\"audit\"} 0\n",
         "rowhook_subscription_lag_events{webhook=\"audit\"} ",
