@@ -42,8 +42,8 @@ type Socket = BufReader<Transport>;
 /// A session that is logged in and has not started to stream.
 pub struct GatedSession {
     socket: Socket,
-    /// Whether messages gather at the server's end while nobody reads.
-    gathers: bool,
+    /// How long messages may gather at the server's end while nobody reads.
+    gathers_for: Option<Duration>,
     source: Source,
 }
 
@@ -87,14 +87,14 @@ impl GatedSession {
         let login = async {
             let transport = Transport::connect(&source.target).await?;
             // Only speed depends on it.
-            let gathers = transport.shorten_if_local().unwrap_or(false);
+            let gathers_for = transport.gathers_for().unwrap_or_default();
             let mut socket = BufReader::with_capacity(READ_BUFFER, transport);
             if log_in(&mut socket, source).await? == SQL_ASCII {
                 command_rows(&mut socket, &source.target, AS_IT_IS).await?;
             }
             command_rows(&mut socket, &source.target, PIN_NEWER_SETTINGS).await?;
             Ok(Self {
-                gathers,
+                gathers_for,
                 socket,
                 source: source.clone(),
             })
@@ -173,7 +173,7 @@ impl GatedSession {
         );
         bounded(&self.source, start(&mut self.socket, &self.source, &sql)).await?;
         Ok(Stream {
-            gathers: self.gathers,
+            gathers_for: self.gathers_for,
             socket: self.socket,
             reader: MessageReader::new(),
             outgoing: BytesMut::new(),
@@ -217,7 +217,7 @@ async fn bounded<T>(source: &Source, step: impl Future<Output = Result<T>>) -> R
 /// A running stream. Dropping it closes the connection.
 pub struct Stream {
     socket: Socket,
-    gathers: bool,
+    gathers_for: Option<Duration>,
     /// Keeps what it has of a message when a read is dropped.
     reader: MessageReader,
     /// Feedback that is not written yet. Kept here, so that a write that is dropped goes on.
@@ -276,10 +276,10 @@ impl Stream {
         self.receive().now_or_never().transpose()
     }
 
-    /// Whether it pays to let data gather at the server's end while much is coming.
+    /// For how long it pays to let data gather at the server's end while much is coming.
     #[must_use]
-    pub fn gathers(&self) -> bool {
-        self.gathers
+    pub fn gathers_for(&self) -> Option<Duration> {
+        self.gathers_for
     }
 
     /// Whether the last read took all that had arrived.
