@@ -13,7 +13,7 @@ impl Renderer {
         let format = self.format;
         json.open();
         json.key("id");
-        json.quoted(event.event_id);
+        json.uuid(event.event_id);
         json.key("event");
         json.open();
         write_event(json, event, format);
@@ -28,7 +28,7 @@ impl Renderer {
         json.key("delivery");
         json.open();
         json.key("id");
-        json.quoted(delivery.id);
+        json.uuid(delivery.id);
         json.key("attempt");
         json.number(delivery.attempt);
         if let (Format::Rowhook, Some(replay)) = (format, delivery.replay) {
@@ -117,8 +117,11 @@ fn write_source(json: &mut Json, origin: &Origin, source: &str) {
 
 /// What the mark of a softly deleted row changed: `data.new` is null there.
 fn new_values(json: &mut Json, event: &Event, previous: &str) {
-    let row = event.record.as_deref().filter(|_| event.is_soft_delete());
-    let Some((row, previous)) = row.and_then(Fields::read).zip(Fields::read(previous)) else {
+    if !event.is_soft_delete() {
+        return;
+    }
+    let row = event.record.as_deref().and_then(Fields::read);
+    let Some((row, previous)) = row.zip(Fields::read(previous)) else {
         return;
     };
     json.key("newValues");
