@@ -138,9 +138,9 @@ async fn a_long_reader_of_the_log_holds_up_retention_and_nothing_else() {
         row.get::<_, i64>(0) == 26
     })
     .await;
-    let began = std::time::Instant::now();
+    // The reader goes on reading.
     assert_eq!(captured.daemon.stop().await, Some(0));
-    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    assert!(!captured.daemon.logs().contains("cut off"));
     reader.batch_execute("commit").await.unwrap();
     wait_for(&captured.client, "the session that waited", async || {
         let sql = "select 1 from pg_stat_activity where datname = current_database()
