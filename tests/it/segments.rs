@@ -200,12 +200,16 @@ async fn released_behind(mut captured: Captured, noise: &Client) {
     captured.logged(1).await;
 }
 
-/// Called while a statement is planned, which learns the partitions first; sleeps the first time.
+/// Called while a statement is planned, which learns the partitions first; waits the first time until lock 1
+/// is free, and a little longer: not so long as the log waits for a reader.
 const SLOW_PLAN: &str = "
     create sequence public.calls;
     create function public.slow() returns bigint language plpgsql stable as $$
     begin
-      if nextval('public.calls') = 1 then perform pg_sleep(0.7); end if;
+      if nextval('public.calls') = 1 then
+        perform pg_advisory_lock_shared(1);
+        perform pg_sleep(0.3);
+      end if;
       return 0;
     end $$";
 
@@ -218,6 +222,7 @@ async fn a_reader_never_sees_the_part_of_a_transaction_that_fits_into_the_older_
         .execute("insert into t select i from generate_series(1, 45) i")
         .await;
     captured.logged(45).await;
+    captured.execute("select pg_advisory_lock(1)").await;
     let reader = captured.database.client().await;
     let read = tokio::spawn(async move {
         let sql = "select count(*) from rowhook.events where sequence_id > public.slow()";
@@ -225,13 +230,16 @@ async fn a_reader_never_sees_the_part_of_a_transaction_that_fits_into_the_older_
     });
     wait_for(client, "a statement that is being planned", async || {
         let sql = "select exists (select from pg_stat_activity
-                                   where wait_event = 'PgSleep' and datname = current_database())";
+                                   where wait_event = 'advisory' and datname = current_database())";
         client.query_one(sql, &[]).await.unwrap().get(0)
     })
     .await;
     // The first five have room in the segment that is there.
     captured
-        .execute("insert into t select i from generate_series(46, 65) i")
+        .execute(
+            "begin; insert into t select i from generate_series(46, 65) i; commit;
+             select pg_advisory_unlock(1)",
+        )
         .await;
     captured.logged(65).await;
     let seen = read.await.unwrap();
