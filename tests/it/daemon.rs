@@ -368,7 +368,9 @@ impl Daemon {
 
     /// A process that has ended may have left lines that nobody has read yet.
     async fn read_to_the_end(&mut self) {
-        while self.reading.join_next().await.is_some() {}
+        let reading = async { while self.reading.join_next().await.is_some() {} };
+        let read = tokio::time::timeout(PATIENCE, reading).await;
+        read.expect("somebody else holds the daemon's output");
     }
 
     /// SIGTERM, and the exit code.
