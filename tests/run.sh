@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs all tests, after installing what they need on a Debian where it is missing.
 # Arguments go to `cargo test`: tests/run.sh capture -- --nocapture
-# Without any, what depends on the server runs on all other versions as well: tests/versions.sh.
+# Without any, what depends on the server runs on all other versions as well (tests/versions.sh), and an
+# integration test that fails is run once more, alone (tests/again.sh).
 #
 #   PG_BIN=/usr/lib/postgresql/17/bin   the one Postgres to test against (default: the newest one here,
 #                                       then the other versions)
@@ -156,8 +157,14 @@ postgres=${PG_BIN:+$PG_BIN/postgres}
 # Most of what a test does is to wait, so more of them than cores go at once.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-4}
 say "all tests on $("${postgres:-$(newest_postgres)}" --version)"
-say "cargo test --features failpoints --lib --bins --examples --tests $*"
-cargo test --features failpoints --lib --bins --examples --tests "$@"
-if [ "$#" -eq 0 ] && [ -z "${PG_BIN:-}" ]; then
+if [ "$#" -gt 0 ]; then
+    say "cargo test --features failpoints --lib --bins --examples --tests $*"
+    exec cargo test --features failpoints --lib --bins --examples --tests "$@"
+fi
+say 'cargo test --features failpoints --lib --bins --examples'
+cargo test --features failpoints --lib --bins --examples
+say 'tests/again.sh'
+tests/again.sh
+if [ -z "${PG_BIN:-}" ]; then
     tests/versions.sh
 fi

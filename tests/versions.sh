@@ -58,10 +58,14 @@ run_on() {
     [ "$1" -lt 17 ] || chosen+=("${since_17[@]}")
     # Most of them wait most of the time: more threads than cores.
     PG_BIN=$2 ROWHOOK_HISTORY_SECONDS=${ROWHOOK_HISTORY_SECONDS:-8} \
-        cargo test --quiet --features failpoints --test it -- --test-threads=4 "${chosen[@]}" >"$3" 2>&1
+        "${tester[@]}" --quiet --test-threads=4 "${chosen[@]}" >"$3" 2>&1
 }
 
-[ "$#" -gt 0 ] || set -- 14 16 17 18
+tester=(cargo test --features failpoints --test it --)
+[ "$#" -gt 0 ] || {
+    set -- 14 16 17 18
+    tester=(tests/again.sh)
+}
 for version in "$@"; do
     [ -n "${release[$version]:-}" ] || {
         say "no release of PostgreSQL $version is known here: one of ${!release[*]}"

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -13,6 +12,7 @@ use toml::Table;
 use crate::cluster::{Cluster, Database, Stop};
 use crate::daemon::Rowhook;
 use crate::logged::{Logged, count, events, wait_for, wait_for_event, wait_for_logged};
+use crate::patience::PATIENCE;
 
 /// A database with rows from before capture.
 async fn prepared(sql: &str) -> (Database, Client) {
@@ -361,7 +361,7 @@ async fn a_backfill_waits_for_writers_is_throttled_and_can_be_cancelled() {
         .await
         .unwrap();
     let asked = rowhook
-        .succeed(&["backfill", "items", "--rate", "100", "--detach"])
+        .succeed(&["backfill", "items", "--rate", "20", "--detach"])
         .await;
     assert!(asked.contains("asked for"), "{asked}");
     wait_for_state(
@@ -372,12 +372,12 @@ async fn a_backfill_waits_for_writers_is_throttled_and_can_be_cancelled() {
     assert_eq!(count(&client).await, 0);
     writer.batch_execute("commit").await.unwrap();
     wait_for(&client, "the first rows", async || {
-        count(&client).await > 100
+        count(&client).await > 20
     })
     .await;
     assert!(
         state(&client).await.starts_with("running"),
-        "100 rows a second"
+        "20 rows of 1000 a second"
     );
     rowhook.succeed(&["backfill", "items", "--cancel"]).await;
     let told = rowhook.fail(&["backfill", "items", "--cancel"], 78).await;
@@ -426,10 +426,7 @@ async fn what_cannot_be_backfilled_is_refused_with_a_reason() {
     let mut line = String::new();
     let mut lines = tokio::io::BufReader::new(waiting.stderr.take().unwrap());
     let read = tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut line);
-    tokio::time::timeout(Duration::from_secs(30), read)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
     assert!(line.contains("no daemon reads from the slot"), "{line}");
     waiting.kill().await.unwrap();
 }
@@ -603,10 +600,10 @@ async fn a_key_that_changes_ends_a_backfill_and_a_column_list_keeps_it_from_begi
     rowhook.setup().await;
     let _daemon = rowhook.spawn_ready().await;
     rowhook
-        .succeed(&["backfill", "items", "--rate", "100", "--detach"])
+        .succeed(&["backfill", "items", "--rate", "20", "--detach"])
         .await;
     wait_for(&client, "the first rows", async || {
-        count(&client).await >= 100
+        count(&client).await >= 20
     })
     .await;
     client

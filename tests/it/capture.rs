@@ -5,7 +5,9 @@ use tokio_postgres::Client;
 
 use crate::cluster::Database;
 use crate::daemon::{Daemon, Rowhook};
-use crate::logged::{Logged, assert_dense, count, events, wait_for, wait_for_logged};
+use crate::logged::{
+    Logged, assert_dense, count, events, wait_for, wait_for_free_slot, wait_for_logged,
+};
 
 /// A database with tables, captured by a running daemon. Fields are dropped in this order.
 pub(crate) struct Captured {
@@ -37,6 +39,12 @@ impl Captured {
 
     pub(crate) async fn execute(&self, sql: &str) {
         self.client.batch_execute(sql).await.unwrap();
+    }
+
+    /// Stops the daemon, and waits until the server knows: what needs the slot may follow.
+    pub(crate) async fn stop(&mut self) {
+        assert_eq!(self.daemon.stop().await, Some(0));
+        wait_for_free_slot(&self.client, &self.database).await;
     }
 
     pub(crate) async fn logged(&self, wanted: i64) -> Vec<Logged> {

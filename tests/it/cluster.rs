@@ -17,6 +17,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::patience::PATIENCE;
 use crate::ports::free_port;
 
 /// The superuser of every test cluster.
@@ -28,8 +29,8 @@ const PASSWORD_IN_URL: &str = "s3cret%3A%2F%40%20pass%25word";
 
 /// The longest path of a Unix socket is 107 bytes.
 const LONGEST_DIRECTORY: usize = 60;
-const START_TIMEOUT_SECONDS: &str = "120";
-const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
+/// What `pg_ctl` waits for a server.
+const SERVER_TIMEOUT_SECONDS: &str = "240";
 
 /// How `pg_ctl stop` ends a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +183,7 @@ impl Cluster {
                 "--silent",
                 "--wait",
                 "--timeout",
-                START_TIMEOUT_SECONDS,
+                SERVER_TIMEOUT_SECONDS,
             ])
             .arg("--pgdata")
             .arg(self.data())
@@ -196,7 +197,8 @@ impl Cluster {
     pub(crate) async fn stop(&self, how: Stop) -> Duration {
         let began = Instant::now();
         let mut stop = self.server_command("pg_ctl");
-        stop.args(["stop", "--silent", "--wait", "--timeout", "120"])
+        stop.args(["stop", "--silent", "--wait"])
+            .args(["--timeout", SERVER_TIMEOUT_SECONDS])
             .args(["--mode", how.mode(), "--pgdata"])
             .arg(self.data());
         if let Err(error) = run(stop).await {
@@ -239,7 +241,7 @@ impl Cluster {
                     tokio::spawn(connection);
                     return client;
                 }
-                Err(error) if began.elapsed() < CONNECT_PATIENCE && is_starting(&error) => {
+                Err(error) if began.elapsed() < PATIENCE && is_starting(&error) => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 Err(error) => panic!("connecting to {database}: {error:?}"),

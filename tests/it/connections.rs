@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 
 use crate::cluster::{Cluster, Database, PASSWORD, unprivileged_user};
 use crate::daemon::Rowhook;
-use crate::logged::wait_for_logged;
+use crate::logged::{wait_for, wait_for_logged};
 
 /// A certificate authority with what it has signed.
 struct Authority {
@@ -156,22 +156,35 @@ impl Secured {
     async fn captures(&self, rowhook: &Rowhook) -> Option<bool> {
         rowhook.setup().await;
         let logged = crate::logged::count(&self.client).await;
+        // Those of the daemon before may not have ended at the server yet.
+        wait_for(&self.client, "the end of all sessions", async || {
+            self.sessions().await.0 == 0
+        })
+        .await;
         let mut daemon = rowhook.spawn_ready().await;
         let insert = "insert into t default values";
         self.client.batch_execute(insert).await.unwrap();
         wait_for_logged(&self.client, logged + 1).await;
-        let sql = "select count(*), count(*) filter (where ssl)
-                     from pg_stat_ssl join pg_stat_activity using (pid)
-                    where application_name like 'rowhook%'";
-        let row = self.client.query_one(sql, &[]).await.unwrap();
-        let (all, secured): (i64, i64) = (row.get(0), row.get(1));
-        assert!(all >= 3, "{all} sessions");
+        wait_for(&self.client, "three sessions", async || {
+            self.sessions().await.0 >= 3
+        })
+        .await;
+        let (all, secured) = self.sessions().await;
         assert_eq!(daemon.stop().await, Some(0));
         match secured {
             0 => Some(false),
             _ if secured == all => Some(true),
             _ => None,
         }
+    }
+
+    /// The sessions of rowhook, and how many of them use TLS.
+    async fn sessions(&self) -> (i64, i64) {
+        let sql = "select count(*), count(*) filter (where ssl)
+                     from pg_stat_ssl join pg_stat_activity using (pid)
+                    where application_name like 'rowhook%'";
+        let row = self.client.query_one(sql, &[]).await.unwrap();
+        (row.get(0), row.get(1))
     }
 }
 
@@ -237,9 +250,12 @@ async fn over_tcp(rowhook: &Rowhook, client: &Client) -> Option<bool> {
     wait_for_logged(client, 1).await;
     let sql = "select count(*), count(client_addr) from pg_stat_activity
                 where datname = current_database() and application_name like 'rowhook%'";
-    let row = client.query_one(sql, &[]).await.unwrap();
-    let (sessions, over_tcp): (i64, i64) = (row.get(0), row.get(1));
-    assert!(sessions >= 3, "{sessions} sessions");
+    let sessions = async || -> (i64, i64) {
+        let row = client.query_one(sql, &[]).await.unwrap();
+        (row.get(0), row.get(1))
+    };
+    wait_for(client, "three sessions", async || sessions().await.0 >= 3).await;
+    let (sessions, over_tcp) = sessions().await;
     match over_tcp {
         0 => Some(false),
         _ if over_tcp == sessions => Some(true),

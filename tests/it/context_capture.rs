@@ -327,7 +327,7 @@ async fn check_and_setup_tell_of_the_triggers_and_teardown_takes_them_away() {
         "ok"
     );
 
-    assert_eq!(captured.daemon.stop().await, Some(0));
+    captured.stop().await;
     assert_eq!(triggered(&captured).await, ["\"Other, too\"", "posts"]);
     let said = captured.rowhook.succeed(&["teardown", "--yes"]).await;
     assert!(

@@ -4,15 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::capture::Captured;
+use crate::patience::PATIENCE;
 use crate::verifiers::installed;
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 fn application(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/context");

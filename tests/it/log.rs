@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use crate::capture::{Captured, types};
 use crate::cluster::Database;
 use crate::daemon::Rowhook;
-use crate::logged::wait_for_logged;
+use crate::logged::{wait_for_free_slot, wait_for_logged};
 
 const TABLE: &str = "create table t (id int primary key, v text)";
 
@@ -177,6 +177,7 @@ async fn end_stream(captured: &Captured) {
                 where slot_name = $1 and active_pid is not null";
     let slot = captured.database.slot();
     captured.client.query(sql, &[&slot]).await.unwrap();
+    wait_for_free_slot(&captured.client, &captured.database).await;
 }
 
 #[tokio::test]
@@ -212,5 +213,6 @@ async fn the_log_never_captures_itself() {
         let logged = wait_for_logged(&client, 3 + rows).await;
         assert!(logged.iter().all(|event| event.table == "public.t"));
         assert_eq!(daemon.stop().await, Some(0));
+        wait_for_free_slot(&client, &database).await;
     }
 }

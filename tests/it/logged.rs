@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio_postgres::Client;
 
-/// How long a test waits for events before it gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::cluster::Database;
+use crate::patience::PATIENCE;
+
 /// The log has no notification: conditions on it are polled.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -134,6 +135,16 @@ pub(crate) async fn wait_for(client: &Client, what: &str, holds: impl AsyncFn() 
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Waits until nobody serves the slot: where a daemon has ended, the server notices a moment later.
+pub(crate) async fn wait_for_free_slot(client: &Client, database: &Database) {
+    let slot = database.slot();
+    let served = "select 1 from pg_replication_slots where slot_name = $1 and active";
+    wait_for(client, "a free slot", async || {
+        client.query(served, &[&slot]).await.unwrap().is_empty()
+    })
+    .await;
 }
 
 /// The last events, for messages of failed tests.

@@ -21,6 +21,7 @@
     reason = "a test that meets the unexpected fails by panicking"
 )]
 
+mod patience;
 mod ports;
 mod cluster;
 mod daemon;

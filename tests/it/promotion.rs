@@ -52,7 +52,7 @@ async fn caught_up(primary: &Client, standby: &Cluster) {
 
 async fn promote(standby: &Cluster) {
     let client = standby.client("postgres").await;
-    let row = client.query_one("select pg_promote(true, 60)", &[]);
+    let row = client.query_one("select pg_promote(true, 240)", &[]);
     assert!(row.await.unwrap().get::<_, bool>(0));
 }
 

@@ -10,10 +10,10 @@ use crate::capture::Captured;
 use crate::cluster::Database;
 use crate::daemon::Rowhook;
 use crate::logged::{count, wait_for};
+use crate::patience::PATIENCE;
 use crate::receiver::{Receiver, Reply};
 
 const TABLE: &str = "create table t (id int primary key, v text)";
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Pauses between the changes of an application.
 const WRITING: Duration = Duration::from_millis(100);
 

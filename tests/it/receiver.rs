@@ -20,8 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-/// How long a test waits for requests before it gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::patience::PATIENCE;
+
 /// Standard Webhooks: a verifier allows five minutes either way.
 const CLOCK_TOLERANCE_SECONDS: u64 = 300;
 const LARGEST_BODY: usize = 512 << 20;
@@ -159,6 +159,8 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     changed: watch::Sender<u64>,
+    /// Open connections.
+    open: watch::Sender<usize>,
     key: Vec<u8>,
 }
 
@@ -194,6 +196,7 @@ impl Receiver {
                 keep_bodies: true,
             }),
             changed: watch::Sender::new(0),
+            open: watch::Sender::new(0),
             key: (0..32).map(|byte| byte * 7 + 3).collect(),
         });
         let task = tokio::spawn(listen(listener, Arc::clone(&shared))).abort_handle();
@@ -278,6 +281,14 @@ impl Receiver {
             .unwrap_or_else(|_| panic!("the receiver got only this:\n{}", self.summary()))
     }
 
+    /// Waits until all that clients had sent is read and they have left, as after the end of a daemon.
+    pub(crate) async fn wait_until_left(&self) {
+        let mut open = self.shared.open.subscribe();
+        let left = open.wait_for(|open| *open == 0);
+        let left = tokio::time::timeout(PATIENCE, left).await;
+        left.expect("clients stay").unwrap();
+    }
+
     /// Waits for a number of requests.
     pub(crate) async fn wait_for_count(&self, count: usize) -> Vec<Received> {
         self.wait_for(|requests| requests.len() >= count).await
@@ -334,9 +345,11 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
         let (stream, _) = listener.accept().await.unwrap();
         let _ = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
+        shared.open.send_modify(|open| *open += 1);
         connections.spawn(async move {
             // A client that goes away is nothing to report.
             let _ = serve(stream, &shared).await;
+            shared.open.send_modify(|open| *open -= 1);
         });
         while connections.try_join_next().is_some() {}
     }

@@ -60,7 +60,7 @@ async fn a_webhook_that_did_not_change_is_left_alone_by_a_reload() {
     let (kept, added) = (Receiver::start().await, Receiver::start().await);
     let gate = Gate::closed();
     kept.answer_next([Reply::Held(gate.clone(), Box::new(Reply::Status(200)))]);
-    let served = Served::to(&kept, toml! { timeout = "30s" }).await;
+    let served = Served::to(&kept, Table::new()).await;
     served.insert(1, 1).await;
     kept.wait_for_count(1).await;
     let (served, line) = reload(served, |rowhook| {
@@ -206,14 +206,11 @@ async fn a_changed_filter_judges_what_was_not_sent_yet_and_what_is_parked() {
     let gate = Gate::closed();
     let held = gate.clone();
     receiver.on_request(move |request| match request.resource_id.as_str() {
-        "1" => Reply::Status(500),
+        "1" => Reply::with_header(500, "Retry-After", "3600"),
         "2" => Reply::Held(held.clone(), Box::new(Reply::Status(200))),
         _ => Reply::Status(200),
     });
-    let slow = toml! {
-        concurrency = 1
-        retry = { initial = "1h", max = "1h" }
-    };
+    let slow = toml! { concurrency = 1 };
     let served = Served::to(&receiver, slow.clone()).await;
     served.insert(1, 1).await;
     wait_for(&served.client, "a parked delivery", async || {
@@ -243,9 +240,8 @@ async fn a_changed_filter_judges_what_was_not_sent_yet_and_what_is_parked() {
 #[tokio::test]
 async fn the_next_attempt_goes_to_the_new_url_with_the_new_secret_and_headers() {
     let (before, after) = (Receiver::start().await, Receiver::start().await);
-    before.on_request(|_| Reply::Status(500));
-    let retry = toml! { retry = { initial = "1h", max = "1h" } };
-    let served = Served::to(&before, retry).await;
+    before.on_request(|_| Reply::with_header(500, "Retry-After", "3600"));
+    let served = Served::to(&before, Table::new()).await;
     served.insert(1, 1).await;
     served.wait_for_deliveries(&["1 waiting 1"]).await;
     served

@@ -280,6 +280,7 @@ async fn a_replay_goes_on_after_kill_9_and_keeps_its_order() {
     })
     .await;
     served.daemon.kill9().await;
+    receiver.wait_until_left().await;
     let before = replayed(&receiver.requests()).len();
     served.restart().await;
     let report = wait_for_replay(&served, 1, "state = 'done'").await;
@@ -386,11 +387,13 @@ async fn what_a_replay_cannot_deliver_is_dead_under_its_name_and_can_be_requeued
 #[tokio::test]
 async fn a_replay_can_be_cancelled_and_leaves_nothing_to_send() {
     let receiver = Receiver::start().await;
-    let slow = toml! { retry = { initial = "1h", max = "1h" } };
-    let mut served = Served::to(&receiver, slow).await;
+    let mut served = Served::to(&receiver, Table::new()).await;
     served.insert(1, 500).await;
     accepted(&receiver, 500).await;
-    receiver.fail_for("1", 500);
+    receiver.on_request(|request| match request.resource_id.as_str() {
+        "1" => Reply::with_header(500, "Retry-After", "3600"),
+        _ => Reply::Status(200),
+    });
     let asked = [
         "replay",
         "--webhook",
@@ -491,8 +494,9 @@ async fn a_long_range_of_large_events_is_sent_whole() {
 async fn a_webhook_that_is_taken_out_holds_its_replay_until_it_is_back() {
     let receiver = Receiver::start().await;
     let mut served = Served::to(&receiver, Table::new()).await;
-    served.insert(1, 100).await;
-    accepted(&receiver, 100).await;
+    served.insert(1, 60).await;
+    accepted(&receiver, 60).await;
+    // For some ten seconds, of which what follows takes one.
     let asked = [
         "replay",
         "--webhook",
@@ -500,7 +504,7 @@ async fn a_webhook_that_is_taken_out_holds_its_replay_until_it_is_back() {
         "--after",
         "0",
         "--rate",
-        "20/s",
+        "5/s",
         "--detach",
     ];
     served.rowhook.succeed(&asked).await;
@@ -512,13 +516,13 @@ async fn a_webhook_that_is_taken_out_holds_its_replay_until_it_is_back() {
         .set("webhook", toml::Value::Array(Vec::new()));
     served.daemon.signal("HUP").await;
     let report = wait_for_replay(&served, 1, "reason like '%not in the settings'").await;
-    assert!(report["delivered"].as_i64() < Some(100), "{report:#}");
+    assert!(report["delivered"].as_i64() < Some(60), "{report:#}");
     served.rowhook = served.rowhook.webhook_to("hook", &receiver, Table::new());
     served.daemon.signal("HUP").await;
-    wait_for_replay(&served, 1, "state = 'done' and delivered >= 100").await;
+    wait_for_replay(&served, 1, "state = 'done' and delivered >= 60").await;
     let requests = receiver.requests();
     let distinct: std::collections::HashSet<i64> = ids(&replayed(&requests)).into_iter().collect();
-    assert_eq!(distinct.len(), 100);
+    assert_eq!(distinct.len(), 60);
 }
 
 #[tokio::test]
@@ -565,13 +569,14 @@ async fn with_a_dead_one(receiver: &Receiver) -> Served {
 #[tokio::test]
 async fn one_that_is_taken_up_again_for_a_request_runs_once() {
     let receiver = Receiver::start().await;
-    let served = with_a_dead_one(&receiver).await;
+    let mut served = with_a_dead_one(&receiver).await;
     let explained = served.rowhook.succeed(&["explain", "3"]).await;
     assert!(!explained.contains("settings"), "{explained}");
     let asked = ["deliveries", "retry", "--webhook", "hook/replay-1"];
     let said = served.rowhook.succeed(&asked).await;
     assert!(!said.contains("settings"), "{said}");
     wait_until_tidy(&served).await;
+    assert_eq!(served.daemon.stop().await, Some(0));
     let begun = served.daemon.logs().matches("a replay runs").count();
     assert_eq!(begun, 2);
 }
@@ -656,7 +661,10 @@ async fn what_is_delivered_is_counted_once_though_answers_of_the_log_are_lost() 
     ];
     let said = served.rowhook.succeed(&replay).await;
     assert!(said.contains(": 20 delivered"), "{said}");
-    assert!(served.daemon.logs().contains("failpoint dispatch.flushed"));
+    served
+        .daemon
+        .wait_for_log("failpoint dispatch.flushed")
+        .await;
 }
 
 #[tokio::test]

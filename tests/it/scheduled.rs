@@ -121,11 +121,12 @@ async fn what_is_scheduled_survives_a_restart_and_comes_once_in_due_order() {
             .await;
         assert!(said.contains(why), "{said}");
     }
-    // Of the two that are left one is far away, and one will never come.
+    // Of the two that are left one is far away, and one will never come. What is due at once does not
+    // wait for what is due soon.
     let (fresh, last) = tokio::join!(
         captured
             .rowhook
-            .json(&["events", "emit", "a.soon", "--delay", "1s", "--wait"]),
+            .json(&["events", "emit", "a.soon", "--delay", "5s", "--wait"]),
         captured
             .rowhook
             .json(&["events", "emit", "a.now", "--wait"]),

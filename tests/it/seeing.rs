@@ -68,11 +68,11 @@ async fn every_attempt_is_on_record_with_its_answer_and_no_secret() {
             "hook 1 2 delivered 204"
         ]
     );
-    let sql = "select duration_us, event_id::text, at <= now() and at > now() - interval '1 minute'
+    let sql = "select duration_us, event_id::text, at <= now() and at > now() - interval '1 hour'
                  from rowhook.attempts where outcome = 'delivered'";
     let row = served.client.query_one(sql, &[]).await.unwrap();
     let micros: i64 = row.get(0);
-    assert!((40_000..5_000_000).contains(&micros), "{micros}");
+    assert!((40_000..60_000_000).contains(&micros), "{micros}");
     assert_eq!(
         row.get::<_, String>(1),
         accepted(&receiver, 1).await[0].event_id
@@ -88,7 +88,7 @@ async fn failures_alone_are_kept_where_that_is_asked_for_and_a_stop_loses_none()
         rowhook.webhook_to("all", &all, Table::new()).webhook_to(
             "failing",
             &failing,
-            toml! { attempts = "failures" timeout = "300ms" concurrency = 1 },
+            toml! { attempts = "failures" timeout = "3s" concurrency = 1 },
         )
     })
     .await;
@@ -124,8 +124,18 @@ async fn an_attempt_that_ends_while_the_daemon_stops_is_on_record() {
     assert_eq!(attempts(&served).await, ["hook 1 1 delivered 200"]);
 }
 
+/// Waits for the next day, in UTC, where it is about to begin: it would, in the middle of a test of days.
+async fn far_from_midnight() {
+    const TEST: i64 = 300;
+    let left = 86_400 - jiff::Timestamp::now().as_second() % 86_400;
+    if left < TEST {
+        tokio::time::sleep(Duration::from_secs(left as u64 + 1)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_day_without_a_partition_gets_one_and_old_days_go() {
+    far_from_midnight().await;
     let receiver = Receiver::start().await;
     let prepared =
         Prepared::with(|rowhook| rowhook.webhook_to("hook", &receiver, Table::new())).await;
@@ -391,7 +401,7 @@ async fn requests_made_while_no_daemon_runs_are_done_when_one_starts() {
         "3" => Reply::with_header(500, "Retry-After", "3600"),
         _ => Reply::Status(200),
     });
-    let mut served = Served::to(&receiver, toml! { timeout = "60s" }).await;
+    let mut served = Served::to(&receiver, Table::new()).await;
     served.insert(0, 3).await;
     let rows = ["2 dead 1", "3 dead 1", "4 waiting 1"];
     served.wait_for_deliveries(&rows).await;
@@ -528,7 +538,7 @@ async fn an_endpoint_that_is_down_shows_in_status_until_it_is_back() {
         .lines()
         .find(|line| line.starts_with("rowhook_subscription_lag_seconds{"));
     let lag: f64 = lag.unwrap().rsplit_once(' ').unwrap().1.parse().unwrap();
-    assert!(lag > 0.0 && lag < 60.0, "{lag}");
+    assert!(lag > 0.0 && lag < 3600.0, "{lag}");
 
     // A daemon that starts knows nothing of it, and says so.
     served.daemon.kill9().await;
@@ -663,14 +673,15 @@ async fn attempts_are_counted_by_outcome_and_class_and_timed() {
     let served = Served::to(&receiver, Table::new()).await;
     served.insert(1, 1).await;
     served.wait_for_cursor("hook", 1).await;
-    let text = metrics(&served).await;
+    // Shown at the next turn of the daemon's loop.
+    let shown = "rowhook_subscription_lag_seconds{webhook=\"hook\"} 0.0";
+    let text = served.daemon.wait_for_metric(shown).await;
     for line in [
         "rowhook_attempts_total{webhook=\"hook\",outcome=\"refused\",class=\"5xx\"} 1\n",
         "rowhook_attempts_total{webhook=\"hook\",outcome=\"broken\",class=\"none\"} 1\n",
         "rowhook_attempts_total{webhook=\"hook\",outcome=\"delivered\",class=\"2xx\"} 1\n",
         "rowhook_attempt_duration_seconds_count{webhook=\"hook\"} 3\n",
         "rowhook_attempts_dropped_total 0\n",
-        "rowhook_subscription_lag_seconds{webhook=\"hook\"} 0.0\n",
     ] {
         assert!(text.contains(line), "no {line} in\n{text}");
     }

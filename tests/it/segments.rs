@@ -138,9 +138,9 @@ async fn a_long_reader_of_the_log_holds_up_retention_and_nothing_else() {
         row.get::<_, i64>(0) == 26
     })
     .await;
-    let began = std::time::Instant::now();
+    // The reader goes on reading.
     assert_eq!(captured.daemon.stop().await, Some(0));
-    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+    assert!(!captured.daemon.logs().contains("cut off"));
     reader.batch_execute("commit").await.unwrap();
     wait_for(&captured.client, "the session that waited", async || {
         let sql = "select 1 from pg_stat_activity where datname = current_database()
@@ -200,12 +200,16 @@ async fn released_behind(mut captured: Captured, noise: &Client) {
     captured.logged(1).await;
 }
 
-/// Called while a statement is planned, which learns the partitions first; sleeps the first time.
+/// Called while a statement is planned, which learns the partitions first; waits the first time until lock 1
+/// is free, and a little longer: not so long as the log waits for a reader.
 const SLOW_PLAN: &str = "
     create sequence public.calls;
     create function public.slow() returns bigint language plpgsql stable as $$
     begin
-      if nextval('public.calls') = 1 then perform pg_sleep(0.7); end if;
+      if nextval('public.calls') = 1 then
+        perform pg_advisory_lock_shared(1);
+        perform pg_sleep(0.3);
+      end if;
       return 0;
     end $$";
 
@@ -218,6 +222,7 @@ async fn a_reader_never_sees_the_part_of_a_transaction_that_fits_into_the_older_
         .execute("insert into t select i from generate_series(1, 45) i")
         .await;
     captured.logged(45).await;
+    captured.execute("select pg_advisory_lock(1)").await;
     let reader = captured.database.client().await;
     let read = tokio::spawn(async move {
         let sql = "select count(*) from rowhook.events where sequence_id > public.slow()";
@@ -225,13 +230,16 @@ async fn a_reader_never_sees_the_part_of_a_transaction_that_fits_into_the_older_
     });
     wait_for(client, "a statement that is being planned", async || {
         let sql = "select exists (select from pg_stat_activity
-                                   where wait_event = 'PgSleep' and datname = current_database())";
+                                   where wait_event = 'advisory' and datname = current_database())";
         client.query_one(sql, &[]).await.unwrap().get(0)
     })
     .await;
     // The first five have room in the segment that is there.
     captured
-        .execute("insert into t select i from generate_series(46, 65) i")
+        .execute(
+            "begin; insert into t select i from generate_series(46, 65) i; commit;
+             select pg_advisory_unlock(1)",
+        )
         .await;
     captured.logged(65).await;
     let seen = read.await.unwrap();

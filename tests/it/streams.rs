@@ -40,7 +40,8 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_message_loses_and_doubles_n
     let mut daemon = rowhook.spawn_ready().await;
     let log = log.client().await;
     // In a header, in a small message, in the large value (three times), behind it.
-    for (cut, bytes) in (1..).zip([3, 150, 70_000, 1_500_000, 2_900_000, 3_300_000]) {
+    for bytes in [3, 150, 70_000, 1_500_000, 2_900_000, 3_300_000] {
+        let cuts = proxy.cuts();
         proxy.cut_after(bytes);
         client
             .batch_execute(&format!("begin; {INSERT}; {LARGE}; {INSERT}; commit"))
@@ -50,7 +51,7 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_message_loses_and_doubles_n
             if bytes > 3_000_000 {
                 client.batch_execute(INSERT).await.unwrap();
             }
-            proxy.cuts() == cut
+            proxy.cuts() > cuts
         })
         .await;
         client.batch_execute(INSERT).await.unwrap();
@@ -67,19 +68,19 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_message_loses_and_doubles_n
 
 /// Ticks are not events: the time itself is what is tested here.
 async fn longer_than_the_limit() {
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
 }
 
 #[tokio::test]
 async fn a_short_wal_sender_timeout_cuts_neither_an_idle_nor_a_busy_nor_a_waiting_stream() {
-    let cluster = Arc::new(Cluster::start(&["wal_sender_timeout=2s"]).await);
+    let cluster = Arc::new(Cluster::start(&["wal_sender_timeout=4s"]).await);
     let log_cluster = Arc::new(Cluster::start(&[]).await);
     let database = Database::create_in(&cluster).await;
     let log = Database::create_in(&log_cluster).await;
     let client = database.client().await;
     client.batch_execute(TABLE).await.unwrap();
     let rowhook = Rowhook::new(&database)
-        .set("source.silence_timeout", "2s")
+        .set("source.silence_timeout", "4s")
         .set("log.url", log.url());
     rowhook.setup().await;
     let mut daemon = rowhook.spawn_ready().await;

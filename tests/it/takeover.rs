@@ -7,11 +7,11 @@ use tokio_postgres::Client;
 use crate::capture::Captured;
 use crate::cluster::Database;
 use crate::daemon::Rowhook;
-use crate::logged::{wait_for, wait_for_logged};
+use crate::logged::{wait_for, wait_for_free_slot, wait_for_logged};
 
 const TABLE: &str = "create table t (id int primary key)";
 /// From a free slot to a stream.
-const TAKEOVER: Duration = Duration::from_secs(5);
+const TAKEOVER: Duration = Duration::from_secs(20);
 
 /// The server process that serves the slot.
 async fn active_pid(client: &Client, database: &Database) -> Option<i32> {
@@ -25,6 +25,7 @@ async fn a_slot_in_use_by_another_program_is_waited_for() {
     let mut captured = Captured::tables(TABLE).await;
     let (client, database) = (&captured.client, &captured.database);
     assert_eq!(captured.daemon.stop().await, Some(0));
+    wait_for_free_slot(client, database).await;
     let mut reader = database
         .cluster
         .program("pg_recvlogical", &database.name)

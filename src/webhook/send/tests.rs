@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use uuid::Uuid;
 
@@ -216,7 +216,7 @@ async fn a_body_that_stalls_does_not_undo_the_status() {
     ))
     .await;
     let hasty = Endpoint {
-        timeout: Duration::from_millis(300),
+        timeout: Duration::from_millis(900),
         ..endpoint(url)
     };
     assert_eq!(send(&hasty).await, refused(503, None, "wait"));
@@ -244,9 +244,10 @@ async fn a_connection_that_ends_early_is_broken() {
 
 #[tokio::test]
 async fn a_refused_connection_names_the_cause_and_not_the_url() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Held, so that nobody else takes the port, and not listened on.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
     let url = format!("http://me:hunter2@{address}/hunter2?token=hunter2");
     let outcome = send(&endpoint(url.parse().unwrap())).await;
     assert_eq!(cause(&outcome), Cause::Connect);

@@ -1,16 +1,14 @@
 //! Events as they are logged.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::{Caller, answer};
 use crate::capture::Captured;
 use crate::daemon::Rowhook;
+use crate::patience::PATIENCE;
 
 const TABLE: &str = "create table posts (id int primary key, title text)";
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client of a stream, as a browser's `EventSource` is one, without its coming back.
 pub(crate) struct Stream {

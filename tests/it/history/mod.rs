@@ -48,12 +48,13 @@ use self::verdict::Compared;
 use self::writers::Writers;
 use crate::cluster::{Cluster, Database};
 use crate::daemon::Rowhook;
+use crate::patience::PATIENCE;
 use crate::proxy::Proxy;
 use crate::receiver::Receiver;
 
 const WRITERS: u64 = 4;
 /// Draining may take as long as it makes headway.
-const PATIENCE_WITHOUT_HEADWAY: Duration = Duration::from_secs(60);
+const PATIENCE_WITHOUT_HEADWAY: Duration = PATIENCE;
 const POLL: Duration = Duration::from_millis(200);
 
 /// Counts of what happened, by name.
