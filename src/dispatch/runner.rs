@@ -3,6 +3,7 @@
 
 mod asking;
 mod feeding;
+mod hands;
 mod pacing;
 mod reordering;
 mod replaying;
@@ -21,12 +22,12 @@ use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::asking::Asking;
 use self::feeding::PAGE;
+use self::hands::Hands;
 use self::replaying::Replaying;
 use self::saving::Flushing;
 use self::sending::{Attempt, Desk};
@@ -38,7 +39,7 @@ use super::lag::Lag;
 use super::rate::Bucket;
 use super::recorder::Records;
 use super::switchboard::States;
-use super::window::Window;
+use super::window::{Job, Window};
 use super::{Start, Subscription};
 use crate::event::Event;
 use crate::event_log::deliveries;
@@ -129,7 +130,7 @@ impl Runner {
             window,
             breaker: Breaker::default(),
             bucket: self.bucket(),
-            jobs: JoinSet::new(),
+            hands: desk.hands(),
             reading: None,
             page: PAGE,
             flushing: None,
@@ -244,7 +245,7 @@ struct State {
     breaker: Breaker,
     /// How many requests the rate lets out, if there is one.
     bucket: Option<Bucket>,
-    jobs: JoinSet<Attempt>,
+    hands: Hands<Vec<Job>, Attempt>,
     reading: Option<Reading>,
     /// How many events to ask the log for, so that few are sent in vain where rows are large.
     page: i64,
@@ -290,10 +291,10 @@ impl State {
                 // 1. Asked to stop.
                 () = stop.cancelled() => return self.finish().await,
                 // 2. Attempts that ended make room for others.
-                Some(attempt) = self.jobs.join_next() => {
-                    self.take_attempt(attempt).await?;
+                Some(attempt) = self.hands.ended() => {
+                    self.take_attempt(attempt?).await?;
                     // A turn of the loop costs more than an attempt that has ended.
-                    while let Some(attempt) = self.jobs.try_join_next() {
+                    while let Some(attempt) = self.hands.ended_too() {
                         self.take_attempt(attempt).await?;
                     }
                 }

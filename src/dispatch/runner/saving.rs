@@ -82,9 +82,8 @@ impl State {
     /// Lets requests in flight end within a bound, and saves what is settled.
     pub(super) async fn finish(mut self) -> Result<()> {
         let deadline = Instant::now() + STOP_GRACE;
-        while let Ok(Some(attempt)) = tokio::time::timeout_at(deadline, self.jobs.join_next()).await
-        {
-            self.take_attempt(attempt).await?;
+        while let Ok(Some(attempt)) = tokio::time::timeout_at(deadline, self.hands.ended()).await {
+            self.take_attempt(attempt?).await?;
         }
         let untold = self.deaths.rest();
         self.tell_deaths(untold);
