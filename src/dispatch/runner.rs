@@ -3,9 +3,11 @@
 
 mod asking;
 mod feeding;
+mod hands;
 mod pacing;
 mod reordering;
 mod replaying;
+mod saving;
 mod sending;
 mod telling;
 mod together;
@@ -20,13 +22,14 @@ use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::asking::Asking;
 use self::feeding::PAGE;
+use self::hands::Hands;
 use self::replaying::Replaying;
+use self::saving::Flushing;
 use self::sending::{Attempt, Desk};
 use self::telling::Telling;
 use self::witness::Witness;
@@ -36,10 +39,10 @@ use super::lag::Lag;
 use super::rate::Bucket;
 use super::recorder::Records;
 use super::switchboard::States;
-use super::window::Window;
+use super::window::{Job, Window};
 use super::{Start, Subscription};
 use crate::event::Event;
-use crate::event_log::deliveries::{self, Settlement};
+use crate::event_log::deliveries;
 use crate::event_log::{Link, Tail, by_time, retention};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Stage;
@@ -47,16 +50,8 @@ use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel, age};
 use crate::wal::Connection;
 use crate::webhook::{Renderer, Sender};
 
-/// A flush follows the settling of this many events …
-const FLUSH_EVENTS: usize = 500;
-/// … or this time.
-const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// Pause after the log could not be asked.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
-/// How long requests in flight may take to end when the daemon stops.
-const STOP_GRACE: Duration = Duration::from_secs(10);
-/// How long the last flush is tried again after that.
-const SAVE_GRACE: Duration = Duration::from_secs(3);
 /// Time between two updates of the metrics.
 const SHOW_INTERVAL: Duration = Duration::from_millis(50);
 /// The loop turns at least this often, so that its pulse can be felt.
@@ -135,7 +130,7 @@ impl Runner {
             window,
             breaker: Breaker::default(),
             bucket: self.bucket(),
-            jobs: JoinSet::new(),
+            hands: desk.hands(),
             reading: None,
             page: PAGE,
             flushing: None,
@@ -208,24 +203,6 @@ impl Runner {
             }
         }
     }
-
-    /// A flush that nobody makes again: a lock in the way, or a log that restarts, gets a moment.
-    async fn save(&self, settlement: &Settlement) -> Result<()> {
-        let (name, epoch) = (&self.subscription.name, self.epoch);
-        let until = Instant::now() + SAVE_GRACE;
-        loop {
-            let saved = async {
-                let connection = self.link.connection().await?;
-                deliveries::settle(&connection, name, epoch, settlement).await
-            };
-            match saved.await {
-                Err(fault) if fault.is_transient() && Instant::now() < until => {
-                    tokio::time::sleep(FLUSH_INTERVAL).await;
-                }
-                saved => return saved,
-            }
-        }
-    }
 }
 
 /// The metrics of one webhook, looked up once.
@@ -261,7 +238,6 @@ impl Labels {
 }
 
 type Reading = Pin<Box<dyn Future<Output = Result<Vec<Event>>> + Send>>;
-type Flushing = Pin<Box<dyn Future<Output = (Settlement, Result<()>)> + Send>>;
 
 struct State {
     runner: Runner,
@@ -269,7 +245,7 @@ struct State {
     breaker: Breaker,
     /// How many requests the rate lets out, if there is one.
     bucket: Option<Bucket>,
-    jobs: JoinSet<Attempt>,
+    hands: Hands<Vec<Job>, Attempt>,
     reading: Option<Reading>,
     /// How many events to ask the log for, so that few are sent in vain where rows are large.
     page: i64,
@@ -315,10 +291,10 @@ impl State {
                 // 1. Asked to stop.
                 () = stop.cancelled() => return self.finish().await,
                 // 2. Attempts that ended make room for others.
-                Some(attempt) = self.jobs.join_next() => {
-                    self.take_attempt(attempt).await?;
+                Some(attempt) = self.hands.ended() => {
+                    self.take_attempt(attempt?).await?;
                     // A turn of the loop costs more than an attempt that has ended.
-                    while let Some(attempt) = self.jobs.try_join_next() {
+                    while let Some(attempt) = self.hands.ended_too() {
                         self.take_attempt(attempt).await?;
                     }
                 }
@@ -370,44 +346,6 @@ impl State {
         ];
         let next = known.into_iter().flatten().filter(|wake| *wake > now).min();
         next.unwrap_or(now + TURN).min(now + TURN)
-    }
-
-    fn flush_if_due(&mut self, now: Instant) {
-        let busy = self.flushing.is_some() || self.asking.under_way.is_some();
-        if busy || self.window.unflushed() == 0 {
-            return;
-        }
-        let due = *self.flush_due.get_or_insert(now + FLUSH_INTERVAL);
-        if now >= due || self.window.unflushed() >= FLUSH_EVENTS {
-            let settlement = self.settlement();
-            self.flush(settlement, None);
-        }
-    }
-
-    fn flush(&mut self, settlement: Settlement, after: Option<Duration>) {
-        self.flush_due = None;
-        let (link, epoch) = (self.runner.link.clone(), self.runner.epoch);
-        let name = self.runner.subscription.name.clone();
-        self.flushing = Some(Box::pin(async move {
-            if let Some(pause) = after {
-                tokio::time::sleep(pause).await;
-            }
-            let outcome = async {
-                let connection = link.connection().await?;
-                deliveries::settle(&connection, &name, epoch, &settlement).await
-            };
-            let outcome = outcome.await;
-            (settlement, outcome)
-        }));
-    }
-
-    /// A flush that failed is made again as it was; what was settled since goes with the next one.
-    fn flushed(&mut self, settlement: Settlement, outcome: Result<()>) -> Result<()> {
-        self.flushing = None;
-        let Err(fault) = outcome else { return Ok(()) };
-        self.survive(fault)?;
-        self.flush(settlement, Some(LOG_PAUSE));
-        Ok(())
     }
 
     /// The log cannot be asked: a pause, if that may help.
@@ -473,36 +411,6 @@ impl State {
             .breaker_open
             .get_or_create(label)
             .set(i64::from(self.breaker.is_open()));
-    }
-
-    /// Lets requests in flight end within a bound, and saves what is settled.
-    async fn finish(mut self) -> Result<()> {
-        let deadline = Instant::now() + STOP_GRACE;
-        while let Ok(Some(attempt)) = tokio::time::timeout_at(deadline, self.jobs.join_next()).await
-        {
-            self.take_attempt(attempt).await?;
-        }
-        let untold = self.deaths.rest();
-        self.tell_deaths(untold);
-        if let Some(flushing) = self.flushing.take() {
-            let (settlement, outcome) = flushing.await;
-            if outcome.is_err()
-                && let Err(fault) = self.runner.save(&settlement).await
-            {
-                tracing::warn!(error = %fault.cause(), cursor = settlement.cursor, "a last flush failed; its deliveries will be repeated");
-                return Ok(());
-            }
-        }
-        self.window.prepare_restart();
-        let settlement = self.settlement();
-        let saved = self.runner.save(&settlement).await;
-        let name = &self.runner.subscription.name;
-        let connection = self.runner.link.connection().await?;
-        if saved.is_err() && deliveries::look_up(&connection, name).await?.is_none() {
-            // Forgotten while its last requests ended: there is nothing to save, and nobody to blame.
-            return Ok(());
-        }
-        saved
     }
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::encoding::{lacks_a_character, plain};
 use crate::failpoint;
 use crate::fault::{Fault, Result};
+use crate::wal::Connection;
 use crate::wal::server_error::sql_fault;
 
 /// One row of `rowhook.subscriptions`.
@@ -161,7 +162,7 @@ pub(super) fn delivery(row: &tokio_postgres::Row) -> Result<DeliveryRow, tokio_p
 /// # Errors
 /// Fenced if the epoch has passed or the subscription's row is gone; otherwise by the SQLSTATE.
 pub async fn settle(
-    client: &Client,
+    connection: &Connection,
     name: &str,
     epoch: i64,
     settlement: &Settlement,
@@ -176,11 +177,11 @@ pub async fn settle(
     if !settlement.kept.is_empty() {
         failpoint::pass("dispatch.park")?;
     }
-    let moved = match try_settle(client, name, epoch, settlement).await {
+    let moved = match try_settle(connection, name, epoch, settlement).await {
         // A receiver may answer in any characters.
         Err(error) if lacks_a_character(&error) => {
             let settlement = in_plain_words(settlement);
-            try_settle(client, name, epoch, &settlement).await
+            try_settle(connection, name, epoch, &settlement).await
         }
         settled => settled,
     };
@@ -204,15 +205,18 @@ fn in_plain_words(settlement: &Settlement) -> Settlement {
 
 /// Gives how many cursors were moved.
 async fn try_settle(
-    client: &Client,
+    connection: &Connection,
     name: &str,
     epoch: i64,
     settlement: &Settlement,
 ) -> Result<i64, tokio_postgres::Error> {
     let kept = &settlement.kept;
-    let row = client
+    let settle = connection
+        .prepared(include_str!("../../sql/settle.sql"))
+        .await?;
+    let row = connection
         .query_one(
-            include_str!("../../sql/settle.sql"),
+            &settle,
             &[
                 &name,
                 &epoch,

@@ -1,10 +1,11 @@
 //! Ordinary connections to Postgres: the same TCP, TLS and socket path that the replication
 //! session takes, so one set of TLS settings means one thing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-use tokio_postgres::{Client, NoTls, config::SslMode, error::SqlState};
+use tokio::sync::{Mutex, watch};
+use tokio_postgres::{Client, NoTls, Statement, config::SslMode, error::SqlState};
 
 use super::transport::Transport;
 use super::{Target, server_error};
@@ -31,6 +32,7 @@ pub(super) const PIN_NEWER_SETTINGS: &str = "select pg_catalog.set_config(name, 
 #[derive(Clone)]
 pub struct Connection {
     client: Arc<Client>,
+    statements: Arc<Mutex<HashMap<&'static str, Statement>>>,
     ended: watch::Receiver<bool>,
 }
 
@@ -98,8 +100,23 @@ impl Connection {
             .map_err(|error| server_error::sql_fault("cannot set up a session", error))?;
         Ok(Self {
             client: Arc::new(client),
+            statements: Arc::default(),
             ended,
         })
+    }
+
+    /// A statement that is run again and again: the session reads it once, and may keep its plan.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn prepared(&self, sql: &'static str) -> Result<Statement, tokio_postgres::Error> {
+        let mut statements = self.statements.lock().await;
+        if let Some(known) = statements.get(sql) {
+            return Ok(known.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        statements.insert(sql, statement.clone());
+        Ok(statement)
     }
 
     /// Waits until the connection is gone, for whatever reason. A server that shuts down ends its

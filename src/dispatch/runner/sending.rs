@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::hands::Hands;
 use super::together::Together;
 use super::witness::Witness;
 use super::{LOG_PAUSE, State};
@@ -14,7 +15,7 @@ use crate::dispatch::window::{Fate, Job};
 use crate::dispatch::{Choice, Subscription};
 use crate::event::Event;
 use crate::event_log::{Link, deliveries, read};
-use crate::fault::{Fault, Result};
+use crate::fault::Result;
 use crate::ops::metrics::age;
 use crate::webhook::{Delivery, Outcome, Renderer, Sender, Verdict, delivery_id};
 
@@ -71,31 +72,14 @@ impl State {
         }
         let limit = self.limit(now);
         while self.may_send(now)
-            && let Some(mut jobs) = self.next_jobs(now, limit)
+            && let Some(jobs) = self.next_jobs(now, limit)
         {
             self.spend(now);
-            let desk = Arc::clone(&self.desk);
-            self.jobs.spawn(async move {
-                match jobs.pop() {
-                    Some(job) if jobs.is_empty() => {
-                        let tried = desk.attempt(&job).await;
-                        Attempt::One { job, tried }
-                    }
-                    last => {
-                        jobs.extend(last);
-                        Attempt::Together(desk.attempt_together(jobs).await)
-                    }
-                }
-            });
+            self.hands.begin(jobs);
         }
     }
 
-    pub(super) async fn take_attempt(
-        &mut self,
-        ended: Result<Attempt, tokio::task::JoinError>,
-    ) -> Result<()> {
-        let ended = ended
-            .map_err(|error| Fault::permanent("a delivery ended in the middle").because(error))?;
+    pub(super) async fn take_attempt(&mut self, ended: Attempt) -> Result<()> {
         let (job, tried) = match ended {
             Attempt::One { job, tried } => (job, tried),
             Attempt::Together(together) => return self.take_together(together).await,
@@ -263,6 +247,29 @@ impl State {
 }
 
 impl Desk {
+    /// Those that make the attempts of the subscription.
+    pub(super) fn hands(self: &Arc<Self>) -> Hands<Vec<Job>, Attempt> {
+        let desk = Arc::clone(self);
+        Hands::new(self.subscription.concurrency.get(), move |jobs| {
+            let desk = Arc::clone(&desk);
+            async move { desk.attempt_all(jobs).await }
+        })
+    }
+
+    /// One attempt of one event, or of several together.
+    async fn attempt_all(&self, mut jobs: Vec<Job>) -> Attempt {
+        match jobs.pop() {
+            Some(job) if jobs.is_empty() => {
+                let tried = self.attempt(&job).await;
+                Attempt::One { job, tried }
+            }
+            last => {
+                jobs.extend(last);
+                Attempt::Together(self.attempt_together(jobs).await)
+            }
+        }
+    }
+
     /// One attempt: reads the event if it is not in memory, renders it, sends it.
     async fn attempt(&self, job: &Job) -> Result<Tried> {
         let stored;

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Write as _};
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, IntoHeaderName};
 use uuid::Uuid;
 
 use crate::event::Event;
@@ -29,9 +29,19 @@ const OWN_NAMES: [&str; 5] = [
 const OWN_HEADERS: usize = 12;
 const VALUE_BYTES: usize = 384;
 
+/// Names that every request has are made ready once: read anew, each one would be an allocation.
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const SUBSCRIPTION: HeaderName = HeaderName::from_static("x-rowhook-subscription");
+const DELIVERY: HeaderName = HeaderName::from_static("x-rowhook-delivery");
+const ATTEMPT: HeaderName = HeaderName::from_static("x-rowhook-attempt");
+const EVENT: HeaderName = HeaderName::from_static("x-rowhook-event");
+const EVENT_ID: HeaderName = HeaderName::from_static("x-rowhook-event-id");
+
 /// The headers of W3C Trace Context.
-const TRACEPARENT: &str = "traceparent";
-const TRACESTATE: &str = "tracestate";
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What the headers of an endpoint's requests are made from.
 #[derive(Debug)]
@@ -67,7 +77,7 @@ impl Headers {
             fixed.append(name, value);
         }
         let mut request = Written::beside(&fixed);
-        request.put("x-rowhook-subscription", Encoded(&endpoint.name));
+        request.put(SUBSCRIPTION, Encoded(&endpoint.name));
         Ok(Self {
             traced: fixed.contains_key(TRACEPARENT) || fixed.contains_key(TRACESTATE),
             fixed: request.headers,
@@ -86,15 +96,15 @@ impl Headers {
         let mut buffer = Uuid::encode_buffer();
         let event_id = event.event_id.hyphenated().encode_lower(&mut buffer);
         let mut request = self.signed(event_id, delivery, now, body);
-        request.put("x-rowhook-event", Encoded(&event.event_type));
-        request.put("x-rowhook-event-id", event_id);
+        request.put(EVENT, Encoded(&event.event_type));
+        request.put(EVENT_ID, event_id);
         request.headers
     }
 
     /// The headers of one attempt of several events.
     pub(super) fn of_batch(&self, batch: &Batch, now: Timestamp, body: &Body) -> HeaderMap {
         let mut request = self.signed(&batch.id.to_string(), &batch.delivery, now, body);
-        request.put("x-rowhook-event", "batch");
+        request.put(EVENT, "batch");
         request.put("x-rowhook-events", batch.events);
         request.headers
     }
@@ -106,19 +116,19 @@ impl Headers {
         let mut request = Written::beside(&self.fixed);
         let content_type = HeaderValue::from_static(body.content_type);
         request.headers.insert(CONTENT_TYPE, content_type);
-        request.put("webhook-id", id);
-        request.put("webhook-timestamp", timestamp);
+        request.put(WEBHOOK_ID, id);
+        request.put(WEBHOOK_TIMESTAMP, timestamp);
         if !self.keys.is_empty() {
             let signature = signature_header(&self.keys, id, timestamp, &body.bytes);
-            request.put("webhook-signature", signature);
+            request.put(WEBHOOK_SIGNATURE, signature);
         }
-        request.put("x-rowhook-delivery", delivery.id);
-        request.put("x-rowhook-attempt", delivery.attempt);
+        request.put(DELIVERY, delivery.id);
+        request.put(ATTEMPT, delivery.attempt);
         if let Some(replay) = delivery.replay {
             request.put("x-rowhook-replay", replay);
         }
         for (name, value) in &body.headers {
-            request.put(name, Encoded(value));
+            request.put(*name, Encoded(value));
         }
         // What the settings say wins; a state of another trace must not stand beside it.
         if let Some(trace) = body.trace.as_ref().filter(|_| !self.traced) {
@@ -151,7 +161,7 @@ impl Written {
 
     /// Sets a header whose value is printable ASCII, as [`Encoded`] makes it; nothing else would be a
     /// header value.
-    fn put(&mut self, name: &'static str, value: impl Display) {
+    fn put(&mut self, name: impl IntoHeaderName, value: impl Display) {
         // Memory takes every byte.
         let _infallible = write!(self.values, "{value}");
         if let Ok(value) = HeaderValue::from_maybe_shared(self.values.split().freeze()) {

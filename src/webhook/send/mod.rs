@@ -190,8 +190,9 @@ fn client(
     let mut client = Client::builder()
         .user_agent(concat!("rowhook/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
-        // One attempt is one request; what is tried again is counted.
-        .retry(reqwest::retry::never())
+        // One attempt is one request; what is tried again is counted. `never` alone would keep a copy of
+        // each request all the same.
+        .retry(reqwest::retry::never().max_retries_per_request(0))
         .referer(false)
         .no_proxy()
         .dns_resolver(Guarded::new(endpoint.guard.clone(), names))

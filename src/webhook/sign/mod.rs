@@ -23,6 +23,9 @@ use crate::secret::Secret;
 /// The sentence that ends every complaint about a secret.
 const HOW_TO_MAKE_ONE: &str = "make one with `rowhook webhooks keygen`";
 
+/// What the longer kind of signature takes in the header, its scheme and the space before it included.
+const SIGNATURE_BYTES: usize = 96;
+
 /// How a key signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
@@ -110,12 +113,16 @@ impl SigningKey {
         }
     }
 
-    /// The scheme's identifier and the base64 of the signature.
-    fn sign(&self, id: &str, timestamp: u64, body: &[u8]) -> String {
+    /// Writes the scheme's identifier and the base64 of the signature.
+    fn sign(&self, id: &str, timestamp: u64, body: &[u8], header: &mut String) {
         match &self.signer {
-            Signer::Hmac(key) => format!("v1,{}", STANDARD.encode(key.sign(id, timestamp, body))),
+            Signer::Hmac(key) => {
+                header.push_str("v1,");
+                STANDARD.encode_string(key.sign(id, timestamp, body), header);
+            }
             Signer::Ed25519(pair) => {
-                format!("v1a,{}", STANDARD.encode(pair.sign(id, timestamp, body)))
+                header.push_str("v1a,");
+                STANDARD.encode_string(pair.sign(id, timestamp, body), header);
             }
         }
     }
@@ -124,7 +131,8 @@ impl SigningKey {
 /// Keys that sign alike are the same key.
 impl PartialEq for SigningKey {
     fn eq(&self, other: &Self) -> bool {
-        self.sign("", 0, b"") == other.sign("", 0, b"")
+        let signed = |key| signature_header(std::slice::from_ref(key), "", 0, b"");
+        signed(self) == signed(other)
     }
 }
 
@@ -148,11 +156,14 @@ fn decoded(prefix: &str, encoded: &str) -> Result<Vec<u8>, String> {
 /// single spaces. `timestamp` is the attempt's time in unix seconds; `id` must hold no dot.
 #[must_use]
 pub fn signature_header(keys: &[SigningKey], id: &str, timestamp: u64, body: &[u8]) -> String {
-    let signatures: Vec<_> = keys
-        .iter()
-        .map(|key| key.sign(id, timestamp, body))
-        .collect();
-    signatures.join(" ")
+    let mut header = String::with_capacity(keys.len() * SIGNATURE_BYTES);
+    for key in keys {
+        if !header.is_empty() {
+            header.push(' ');
+        }
+        key.sign(id, timestamp, body, &mut header);
+    }
+    header
 }
 
 #[cfg(test)]
