@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backfill::Handover;
 use super::histories::{KnownHistories, note_published};
+use super::inflow::Inflow;
 use super::intake::{Intake, Question};
 use super::start::prepare_log;
 use super::{idle, pace::Pace};
@@ -22,7 +23,7 @@ use crate::event_log::scheduled::Due;
 use crate::event_log::{Chunk, Durable, Link, LogSettings, Note, Tail, Writer, encoding};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
-use crate::wal::{Connection, DurablePosition as _, Lsn, Received, Source, Stream};
+use crate::wal::{Connection, DurablePosition as _, Lsn, Received, Source, Streaming};
 
 /// Bytes of log rows at which a batch is full: then the stream waits, and a transaction that is
 /// still running is streamed on into the open COPY.
@@ -135,6 +136,7 @@ impl Capturer {
             epoch: checkpoint.epoch,
         });
         tracing::info!(epoch = checkpoint.epoch, from = %checkpoint.acknowledged_lsn, "streaming");
+        let stream = Inflow::new(stream);
         let session = Session {
             log: writer.connection(),
             writer: Some(writer),
@@ -153,6 +155,10 @@ impl Capturer {
         };
         let (outcome, stream) = session.run(stop).await;
         self.metrics.streaming.set(0);
+        self.metrics.staged_bytes.set(0);
+        if let Some(end) = stream.whole_until() {
+            self.source.streaming = Streaming::Behind(end);
+        }
         stream.close().await;
         outcome
     }
@@ -163,7 +169,7 @@ struct Session<'a> {
     capturer: &'a Capturer,
     control: Connection,
     log: Connection,
-    stream: Stream,
+    stream: Inflow,
     intake: Intake,
     notes: OwnedMutexGuard<mpsc::Receiver<Note>>,
     due: OwnedMutexGuard<mpsc::Receiver<Due>>,
@@ -181,7 +187,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Runs to its end, and gives the stream back to be closed.
-    async fn run(mut self, stop: &CancellationToken) -> (Result<Ended>, Stream) {
+    async fn run(mut self, stop: &CancellationToken) -> (Result<Ended>, Inflow) {
         let outcome = self.carry(stop).await;
         (outcome, self.stream)
     }
@@ -191,6 +197,9 @@ impl Session<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.capturer.metrics.capture_pulse.beat();
+            if let Some(bytes) = self.stream.staged_bytes() {
+                self.capturer.metrics.staged_bytes.set(bytes);
+            }
             self.work_if_due()?;
             let has_room = self.intake.batch.bytes() < BATCH_BYTES && !self.intake.waits();
             let gathers_until = self.pace.gathers_until(Instant::now());
