@@ -112,7 +112,8 @@ impl Staging {
                 self.open = Some((xid, stage));
             }
             Streamed::Stop => {
-                let (xid, stage) = self.open.take().ok_or_else(out_of_place)?;
+                let (xid, mut stage) = self.open.take().ok_or_else(out_of_place)?;
+                stage.rest();
                 self.in_memory += stage.bytes_in_memory();
                 self.stages.insert(xid, stage);
             }

@@ -70,17 +70,22 @@ impl Pile {
     /// # Errors
     /// If there is no room, or the file cannot be made.
     pub(super) fn spill(&mut self) -> io::Result<()> {
-        let newest = std::mem::take(&mut self.newest);
         block_in_place(|| {
             let file = match self.file.take() {
                 Some(file) => file,
                 None => tempfile::tempfile()?,
             };
-            file.write_all_at(&newest, self.in_file)?;
+            file.write_all_at(&self.newest, self.in_file)?;
             self.file = Some(file);
-            self.in_file += newest.len() as u64;
+            self.in_file += self.newest.len() as u64;
+            self.newest.clear();
             Ok(())
         })
+    }
+
+    /// Nothing is added for a while: what memory is not in use is given back.
+    pub(super) fn rest(&mut self) {
+        self.newest.shrink_to_fit();
     }
 
     /// Gives the messages back, from the first one on.
@@ -148,7 +153,8 @@ impl Reading {
         let have = self.piece.len();
         self.piece.resize(have + left.min(PIECE), 0);
         let piece = self.piece.get_mut(have..).unwrap_or_default();
-        block_in_place(|| file.read_exact_at(piece, self.at))?;
+        // Written a moment ago, it is in memory: handing the other tasks over would take longer.
+        file.read_exact_at(piece, self.at)?;
         self.at += piece.len() as u64;
         Ok(true)
     }

@@ -108,6 +108,11 @@ impl Stage {
         self.pile.spill()
     }
 
+    /// Its block has ended.
+    pub(super) fn rest(&mut self) {
+        self.pile.rest();
+    }
+
     /// Its messages, and the last shapes among them.
     pub(super) fn read(self) -> (Reading, impl Iterator<Item = (u32, Sent)>) {
         let shapes = self.shapes.into_iter();
