@@ -183,18 +183,19 @@ impl Intake {
     /// cannot be asked.
     pub(super) async fn take(&mut self, received: Received) -> Result<bool> {
         match received {
-            Received::Data(bytes) if !self.waits() => match self.data(&bytes).await? {
+            Received::Data { message, .. } if !self.waits() => match self.data(&message).await? {
                 Step::Taken => Ok(false),
                 Step::Ended => Ok(true),
                 Step::Lacks => {
-                    self.held.push(bytes);
+                    self.held.push(message);
                     Ok(false)
                 }
             },
-            Received::Data(bytes) => {
-                self.held.push(bytes);
+            Received::Data { message, .. } => {
+                self.held.push(message);
                 Ok(false)
             }
+            Received::Aside => Ok(false),
             Received::CaughtUp { wal_end } => {
                 if self.between_transactions() {
                     self.position = self.position.max(wal_end);

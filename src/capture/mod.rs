@@ -2,7 +2,8 @@
 //!
 //! One batch fills while those before it are appended and committed. With nothing to commit a transaction is
 //! appended as soon as it is complete; under load batches grow by themselves, up to a bound at which
-//! the stream is no longer read. Only what is durable is acknowledged.
+//! the stream is no longer read. Only what is durable is acknowledged. Where transactions arrive while
+//! they run, `inflow` puts them aside in front of all that, and gives them on at their commit.
 
 mod appends;
 mod attributes;
@@ -10,6 +11,7 @@ pub mod backfill;
 pub mod continuity;
 pub mod histories;
 mod idle;
+mod inflow;
 mod intake;
 mod nap;
 mod objects;
@@ -18,6 +20,7 @@ mod recall;
 pub mod resume;
 pub mod scheduler;
 mod session;
+mod staging;
 mod start;
 pub mod survey;
 pub mod tables;

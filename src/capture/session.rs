@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::appends::{Appends, Done};
 use super::backfill::Handover;
 use super::histories::{KnownHistories, note_published};
+use super::inflow::Inflow;
 use super::intake::Intake;
 use super::start::prepare_log;
 use super::{idle, nap::Nap, pace::Pace};
@@ -18,7 +19,7 @@ use crate::event_log::scheduled::Due;
 use crate::event_log::{Chunk, Durable, Link, LogSettings, Note, Tail, Writer, encoding};
 use crate::fault::{Fault, Result};
 use crate::ops::metrics::Metrics;
-use crate::wal::{Connection, DurablePosition as _, Lsn, Received, Source, Stream};
+use crate::wal::{Connection, DurablePosition as _, Lsn, Received, Source, Streaming};
 
 /// Bytes of log rows at which a batch is full: then the stream waits, and a transaction that is
 /// still running is streamed on into the open COPY.
@@ -122,6 +123,7 @@ impl Capturer {
             epoch: checkpoint.epoch,
         });
         tracing::info!(epoch = checkpoint.epoch, from = %checkpoint.acknowledged_lsn, "streaming");
+        let stream = Inflow::new(stream);
         let session = Session {
             log,
             appends: Appends::new(writers),
@@ -141,6 +143,10 @@ impl Capturer {
         };
         let (outcome, stream) = session.run(stop).await;
         self.metrics.streaming.set(0);
+        self.metrics.staged_bytes.set(0);
+        if let Some(end) = stream.whole_until() {
+            self.source.streaming = Streaming::Behind(end);
+        }
         stream.close().await;
         outcome
     }
@@ -151,7 +157,7 @@ struct Session<'a> {
     capturer: &'a Capturer,
     control: Connection,
     log: Connection,
-    stream: Stream,
+    stream: Inflow,
     intake: Intake,
     notes: OwnedMutexGuard<mpsc::Receiver<Note>>,
     due: OwnedMutexGuard<mpsc::Receiver<Due>>,
@@ -168,7 +174,7 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Runs to its end, and gives the stream back to be closed.
-    async fn run(mut self, stop: &CancellationToken) -> (Result<Ended>, Stream) {
+    async fn run(mut self, stop: &CancellationToken) -> (Result<Ended>, Inflow) {
         let outcome = self.carry(stop).await;
         (outcome, self.stream)
     }
@@ -178,6 +184,9 @@ impl Session<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.capturer.metrics.capture_pulse.beat();
+            if let Some(bytes) = self.stream.staged_bytes() {
+                self.capturer.metrics.staged_bytes.set(bytes);
+            }
             self.work_if_due()?;
             let has_room = self.intake.batch.bytes() < BATCH_BYTES && !self.intake.waits();
             let gathers_until = self.pace.gathers_until(Instant::now());

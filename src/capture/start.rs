@@ -39,7 +39,9 @@ impl Capturer {
                 Resume::Stream => {
                     // Between the look and the start another instance may have taken the slot: then
                     // the start fails, which is transient, and the next session looks again.
-                    let stream = session.start().await?;
+                    let acknowledged = checkpoint.acknowledged_lsn;
+                    let streams = self.source.streaming.is_on(acknowledged);
+                    let stream = session.start(streams).await?;
                     failpoint::pass("slot.started")?;
                     // One that was cut off in the middle must not be waited for.
                     Writer::end_cut_off(log).await?;

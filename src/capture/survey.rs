@@ -220,6 +220,7 @@ mod tests {
             publication: "rowhook".into(),
             replica_identity,
             failover: crate::wal::Failover::Auto,
+            streaming: crate::wal::Streaming::Off,
             wal_budget: 1,
             silence_timeout: std::time::Duration::from_secs(30),
             table_refresh: std::time::Duration::from_secs(5),

@@ -1,13 +1,15 @@
-//! pgoutput, protocol version 1: bytes → messages and row changes. Pure; every read is checked.
+//! pgoutput, protocol versions 1 and 2: bytes → messages and row changes. Pure; every read is checked.
 
 mod change;
 mod cursor;
 mod message;
+mod streamed;
 #[cfg(test)]
 mod tests;
 
 pub use change::{Before, Field, Tuple};
 pub use message::{Change, Message, Relation, RelationColumn, RowChange, decode};
+pub use streamed::{Inside, StreamCommit, Streamed, inside, streamed};
 
 /// Bytes that are not the message they claim to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -67,6 +67,8 @@ pub struct Metrics {
     wal_budget_left: Gauge<f64, AtomicU64>,
     /// 1 while the stream runs.
     pub streaming: Gauge,
+    /// Bytes of transactions that arrived while they run.
+    pub staged_bytes: Gauge<u64, AtomicU64>,
     /// Attempts by outcome.
     pub deliveries: Family<OutcomeLabel, Counter>,
     /// Requests by what came of them.
@@ -124,6 +126,7 @@ impl Default for Metrics {
             wal_budget_bytes: Gauge::default(),
             wal_budget_left: Gauge::default(),
             streaming: Gauge::default(),
+            staged_bytes: Gauge::default(),
             deliveries: Family::default(),
             attempts: Family::default(),
             attempt_duration: Family::new_with_constructor(latency),
@@ -228,6 +231,12 @@ impl Metrics {
             "streaming",
             "1 while the replication stream runs",
             self.streaming.clone(),
+        );
+        r.register_with_unit(
+            "staged",
+            "Bytes of transactions that arrived while they run and wait for their commit",
+            Unit::Bytes,
+            self.staged_bytes.clone(),
         );
         r.register(
             "deliveries",

@@ -20,7 +20,7 @@ mod transport;
 pub use connect::{Connection, is_undefined};
 pub use lsn::{Lsn, LsnParseError};
 pub use session::{DurablePosition, GatedSession, Received, Stream, System};
-pub use source::{Failover, ReplicaIdentity, Source};
+pub use source::{Failover, ReplicaIdentity, Source, Streaming};
 pub use target::{Target, Tls, TlsMode};
 pub use text::readable;
 pub use timelines::Timelines;

@@ -64,7 +64,14 @@ pub struct System {
 #[derive(Debug)]
 pub enum Received {
     /// One pgoutput message.
-    Data(Bytes),
+    Data {
+        /// Where what it tells of stands in the WAL.
+        at: Lsn,
+        /// Its bytes.
+        message: Bytes,
+    },
+    /// A message of a transaction that still runs: it was put aside until that is committed.
+    Aside,
     /// The server has sent everything up to here.
     CaughtUp {
         /// End of the WAL that was decoded.
@@ -160,13 +167,17 @@ impl GatedSession {
     }
 
     /// Starts the stream at the slot's confirmed position. The server holds the slot for this
-    /// session from then on.
+    /// session from then on. `streams`: large transactions arrive while they run.
     ///
     /// # Errors
     /// By the server's SQLSTATE; a slot in use by another session is transient.
-    pub async fn start(mut self) -> Result<Stream> {
+    pub async fn start(mut self, streams: bool) -> Result<Stream> {
+        let protocol = match streams {
+            true => "proto_version '2', streaming 'on'",
+            false => "proto_version '1'",
+        };
         let sql = format!(
-            "START_REPLICATION SLOT {} LOGICAL 0/0 (proto_version '1', publication_names '{}', messages 'true')",
+            "START_REPLICATION SLOT {} LOGICAL 0/0 ({protocol}, publication_names '{}', messages 'true')",
             quote(&self.source.slot),
             // The server splits the value like a list of identifiers, and folds what is not quoted.
             quote(&self.source.publication).replace('\'', "''"),
@@ -174,6 +185,7 @@ impl GatedSession {
         bounded(&self.source, start(&mut self.socket, &self.source, &sql)).await?;
         Ok(Stream {
             gathers_for: self.gathers_for,
+            streams,
             socket: self.socket,
             reader: MessageReader::new(),
             outgoing: BytesMut::new(),
@@ -218,6 +230,7 @@ async fn bounded<T>(source: &Source, step: impl Future<Output = Result<T>>) -> R
 pub struct Stream {
     socket: Socket,
     gathers_for: Option<Duration>,
+    streams: bool,
     /// Keeps what it has of a message when a read is dropped.
     reader: MessageReader,
     /// Feedback that is not written yet. Kept here, so that a write that is dropped goes on.
@@ -282,6 +295,12 @@ impl Stream {
         self.gathers_for
     }
 
+    /// Whether large transactions arrive while they run.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.streams
+    }
+
     /// Whether the last read took all that had arrived.
     #[must_use]
     pub fn is_drained(&self) -> bool {
@@ -331,7 +350,12 @@ impl Stream {
             _ => return Ok(None),
         }
         match parse_copy_data(message.payload).map_err(|error| session_fault(target, &error))? {
-            ReplicationCopyData::XLogData { data, .. } => Ok(Some(Received::Data(data))),
+            ReplicationCopyData::XLogData {
+                wal_start, data, ..
+            } => Ok(Some(Received::Data {
+                at: Lsn(wal_start.as_u64()),
+                message: data,
+            })),
             ReplicationCopyData::KeepAlive {
                 wal_end,
                 reply_requested,

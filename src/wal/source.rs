@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Target;
+use super::{Lsn, Target};
 use crate::fault::{Fault, Result};
 
 /// The source database and the objects rowhook owns in it.
@@ -18,6 +18,8 @@ pub struct Source {
     pub replica_identity: ReplicaIdentity,
     /// Whether the slot is one that standbys keep in step.
     pub failover: Failover,
+    /// Whether large transactions arrive while they run.
+    pub streaming: Streaming,
     /// WAL held back by the slot at which the operator is alarmed, in bytes.
     pub wal_budget: u64,
     /// How long the source may be silent before the connection counts as dead. Pinned as the
@@ -48,6 +50,31 @@ pub enum Failover {
     Off,
 }
 
+/// Whether large transactions arrive while they run (PostgreSQL manual, "Streaming of Large
+/// Transactions for Logical Decoding").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streaming {
+    /// They arrive when they are committed.
+    Off,
+    /// They do.
+    On,
+    /// They do, once the log is complete up to here: before it there is a transaction that can only
+    /// be read as a whole.
+    Behind(Lsn),
+}
+
+impl Streaming {
+    /// Whether a session whose log is complete up to `acknowledged` asks for it.
+    #[must_use]
+    pub fn is_on(self, acknowledged: Lsn) -> bool {
+        match self {
+            Self::Off => false,
+            Self::On => true,
+            Self::Behind(end) => acknowledged >= end,
+        }
+    }
+}
+
 /// The first server that has failover slots, as `server_version_num`.
 const FAILOVER_SINCE: i32 = 170_000;
 
@@ -73,6 +100,14 @@ impl Failover {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_transaction_that_can_only_be_read_whole_is_not_streamed() {
+        assert!(!Streaming::Off.is_on(Lsn(9)));
+        assert!(Streaming::On.is_on(Lsn(9)));
+        assert!(!Streaming::Behind(Lsn(10)).is_on(Lsn(9)));
+        assert!(Streaming::Behind(Lsn(10)).is_on(Lsn(10)));
+    }
 
     #[test]
     fn a_failover_slot_needs_a_server_that_has_them() {

@@ -84,3 +84,4 @@ mod schema;
 mod tables;
 mod wal_budget;
 mod transactions;
+mod staged;

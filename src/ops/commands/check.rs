@@ -7,6 +7,7 @@ mod lanes;
 mod log;
 mod resources;
 mod source;
+mod streaming;
 
 use std::process::ExitCode;
 

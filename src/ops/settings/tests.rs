@@ -21,7 +21,7 @@ use super::*;
 use crate::dispatch::{Order, Start};
 use crate::event::Redaction;
 use crate::fault::Fault;
-use crate::wal::{ReplicaIdentity, TlsMode};
+use crate::wal::{ReplicaIdentity, Streaming, TlsMode};
 use crate::webhook::Format;
 
 const SOURCE: &str = "[source]\nurl = \"postgres://me@db/shop\"\n";
@@ -90,6 +90,7 @@ fn a_url_is_enough() {
     );
     assert_eq!(settings.source.slot, "rowhook");
     assert_eq!(settings.source.replica_identity, ReplicaIdentity::Full);
+    assert_eq!(settings.source.streaming, Streaming::Off);
     assert_eq!(settings.source.wal_budget, 20 << 30);
     assert_eq!(settings.log.target, settings.source.target);
     assert!(settings.log.in_source);
@@ -112,6 +113,7 @@ password_file = "${DIR}/password"
 slot = "s"
 publication = "p"
 replica_identity = "keep"
+streaming = true
 wal_budget = "1GB"
 tls = { mode = "require", ca_file = "${DIR}/ca.pem" }
 silence_timeout = "1m"
@@ -162,6 +164,7 @@ listen = ""
         Some(format!("{directory}/ca.pem").into())
     );
     assert_eq!(target.connect_timeout, Duration::from_secs(3));
+    assert_eq!(settings.source.streaming, Streaming::On);
     assert_eq!(settings.source.wal_budget, 1_000_000_000);
     assert!(settings.capture.tables[1].exclude);
     assert_eq!(settings.capture.tables[1].schema, "public");

@@ -2,9 +2,9 @@
 //!
 //! Writers do what a seed says to tables of every replica identity; triggers write the truth in the
 //! same transactions; a killer strikes rowhook, Postgres and the ways between them at places and
-//! times that the seed says; some tables take old rows from the log, and backfills are asked for; a
-//! reader tails the log and a receiver takes webhooks all the while. In the end the log has to hold
-//! exactly what happened.
+//! times that the seed says; some tables take old rows from the log, and backfills are asked for; in
+//! some rounds transactions arrive while they run; a reader tails the log and a receiver takes webhooks
+//! all the while. In the end the log has to hold exactly what happened.
 //!
 //! The suite runs a short form. `tests/history.sh --minutes 30` runs round after round, each with a
 //! seed of its own. The plans (what writers do, what the killer does, after how many transactions)
@@ -91,6 +91,8 @@ struct Round {
     recalled: Vec<&'static str>,
     /// Tables hold rows from before, and backfills are asked for.
     backfills: bool,
+    /// Transactions arrive while they run, as early as the server can.
+    streaming: bool,
 }
 
 impl Round {
@@ -104,6 +106,7 @@ impl Round {
             time,
             recalled: recalled.filter(|_| some && dice.percent(60)).collect(),
             backfills,
+            streaming: Dice::new(seed, 5000).percent(40),
             tables: list("ROWHOOK_HISTORY_TABLES"),
             log_elsewhere: seed % 2 == 1,
             full,
@@ -157,6 +160,24 @@ async fn the_log_equals_the_truth_whatever_is_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_in_another_server_equals_the_truth_whatever_is_killed() {
     play(Round::new(chosen_seed(7003), seconds(12))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_equals_the_truth_where_transactions_arrive_while_they_run() {
+    let round = Round::new(chosen_seed(7004), seconds(12));
+    play(Round {
+        streaming: true,
+        ..round
+    })
+    .await;
+}
+
+/// Has the server stream transactions: each change at once, or as soon as an older server does.
+fn early_streaming() -> &'static str {
+    match Cluster::version() {
+        16.. => "debug_logical_replication_streaming=immediate",
+        _ => "logical_decoding_work_mem=64kB",
+    }
 }
 
 /// Round after round, for `tests/history.sh`.
@@ -254,7 +275,10 @@ struct Arena {
 
 impl Arena {
     async fn set_up(round: &Round) -> Self {
-        let settings = ["track_commit_timestamp=on", "max_prepared_transactions=20"];
+        let mut settings = vec!["track_commit_timestamp=on", "max_prepared_transactions=20"];
+        if round.streaming {
+            settings.push(early_streaming());
+        }
         let cluster = Arc::new(Cluster::start(&settings).await);
         let source = Arc::new(Database::create_in(&cluster).await);
         let client = source.client().await;
@@ -406,6 +430,7 @@ impl Arena {
                     "source.replica_identity",
                     if round.full { "full" } else { "keep" },
                 )
+                .set("source.streaming", round.streaming)
                 .set("source.table_refresh", "200ms")
                 .set("source.connect_timeout", "5s")
                 // The session's `wal_sender_timeout`, too.

@@ -1,6 +1,6 @@
 //! The source: login, rights, server settings, slot, publication, tables.
 
-use super::{Report, columns, context, lanes, resources};
+use super::{Report, columns, context, lanes, resources, streaming};
 use crate::capture::{continuity, survey};
 use crate::event::{PreviousFrom, ResourceRule};
 use crate::event_log::{Checkpoint, Published, migrate};
@@ -23,6 +23,7 @@ pub(super) async fn look(settings: &Settings, report: &mut Report) {
         slot_state(&connection, log.as_ref().ok(), settings, report).await,
         captured(&connection, log.as_ref().ok(), settings, report).await,
         context::look(&connection, report).await,
+        streaming::look(&connection, settings, report).await,
     ];
     for fault in looks.into_iter().filter_map(Result::err) {
         report.fault("source", &fault);

@@ -29,6 +29,9 @@ pub(crate) struct Source {
     /// A slot that standbys keep in step, for the time after a promotion (PostgreSQL 17 and newer).
     #[serde(default)]
     pub(crate) failover: Failover,
+    /// Whether large transactions arrive while they run, and wait in a temporary file for their commit.
+    #[serde(default)]
+    pub(crate) streaming: bool,
     /// How much WAL the slot may hold back before the alarm, such as "20GiB". Half of it warns.
     #[serde(default = "wal_budget")]
     pub(crate) wal_budget: String,

@@ -7,7 +7,7 @@ use super::connection::Written;
 use super::units::{duration, size};
 use crate::event_log::LogSettings;
 use crate::ops::settings::file::{self, Log};
-use crate::wal::{Failover, ReplicaIdentity, Source, Target};
+use crate::wal::{Failover, ReplicaIdentity, Source, Streaming, Target};
 
 /// Bytes of a Postgres name (`NAMEDATALEN` less the terminator).
 const NAME_BYTES: usize = 63;
@@ -40,6 +40,10 @@ impl Reader<'_> {
                 file::Failover::Auto => Failover::Auto,
                 file::Failover::On => Failover::On,
                 file::Failover::Off => Failover::Off,
+            },
+            streaming: match written.streaming {
+                true => Streaming::On,
+                false => Streaming::Off,
             },
             wal_budget: budget?,
             silence_timeout: silence?,
