@@ -147,7 +147,10 @@ fn read_log(url: String, shared: Arc<Shared>) -> JoinHandle<Vec<f64>> {
         runtime.spawn(connection);
         let new_events = runtime.block_on(client.prepare(NEW_EVENTS)).unwrap();
         let (mut seen, mut gaps, mut before) = (0_i64, Vec::new(), Instant::now());
-        while !shared.over.load(Ordering::Relaxed) {
+        // Once more after the end: the last events may have come since the last reading.
+        let mut over = false;
+        while !over {
+            over = shared.over.load(Ordering::Relaxed);
             let events = runtime
                 .block_on(client.query(&new_events, &[&seen]))
                 .unwrap();

@@ -51,8 +51,11 @@ class Bench:
     def __init__(self, sizes, stack):
         self.sizes, self.stack = sizes, stack
         self.rowhook = os.environ["BENCH_ROWHOOK"]
-        self.deliver_program = os.environ.get("BENCH_DELIVER", "")
-        self.latency_program = os.environ.get("BENCH_LATENCY", "")
+        self.deliver_program = os.environ["BENCH_DELIVER"]
+        self.latency_program = os.environ["BENCH_LATENCY"]
+        for program in (self.rowhook, self.deliver_program, self.latency_program):
+            if not os.access(program, os.X_OK):
+                raise Refused(f"no program to run: {program or 'cargo bench built none'}")
         self.scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="rowhook-bench-"))
         self.version = said(self.rowhook, "--version")
         self.machine = machine()

@@ -104,10 +104,12 @@ def app(bench):
 
 
 def lines(workload, of):
+    trigger = "a trigger that writes to an audit table"
     behind = f"at most {max(of('rowhook', 'behind')):,} events behind in the log at the end"
     mine = of("rowhook", "tps")
-    yield Line(f"the application's {workload} while rowhook logs them", "TPS", mine, of("none", "tps"), "no capture", ratio_at_least(0.85), note=behind)
-    yield Line(f"the same {workload}", "TPS", mine, of("trigger", "tps"), "a trigger that writes to an audit table", ratio_above(1))
+    words, goal = f"the application's {workload} while rowhook logs them", ratio_at_least(0.85)
+    yield Line(words, "TPS", mine, of("none", "tps"), "no capture", goal, note=behind)
+    yield Line(f"the same {workload}", "TPS", mine, of("trigger", "tps"), trigger, ratio_above(1))
     words = f"time of these {workload}, p95"
     yield Line(words, "ms", of("rowhook", "p95"), of("none", "p95"), "no capture")
-    yield Line(words + ",", "ms", of("rowhook", "p95"), of("trigger", "p95"), "a trigger that writes to an audit table")
+    yield Line(words, "ms", of("rowhook", "p95"), of("trigger", "p95"), trigger)

@@ -26,9 +26,10 @@ def draw(results, quick):
         body += small(case, curve, left, top)
     height = bottom + -(-len(curves) // 2) * (SMALL_HEIGHT + 30) + 20
     title = "rowhook: goals and what was measured" + (" (a quick run: the numbers mean nothing)" if quick else "")
+    size = f'width="{WIDTH}" height="{height}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" style="{STYLE}">\n'
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>\n' + text(20, 26, title, size=17) + "".join(body) + "</svg>\n"
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {WIDTH} {height}" style="{STYLE}">\n'
+        f'<rect {size} fill="#ffffff"/>\n' + text(20, 26, title, size=17) + "".join(body) + "</svg>\n"
     )
 
 
@@ -39,8 +40,8 @@ def text(x, y, words, anchor="start", size=12, colour="text"):
 
 
 def stroke(x1, y1, x2, y2, colour, width=1, dash=""):
-    dash = f' stroke-dasharray="{dash}"' if dash else ""
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{COLOURS.get(colour, colour)}" stroke-width="{width}"{dash}/>\n'
+    look = f'stroke="{COLOURS[colour]}" stroke-width="{width}"' + (f' stroke-dasharray="{dash}"' if dash else "")
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" {look}/>\n'
 
 
 def goals(results):

@@ -125,5 +125,6 @@ def lines(mode, results):
 
 def recovery_lines(results):
     of = lambda key: [result[key] for result in results]
-    yield Line("end of an outage → first event", "s", of("first"), note=f"{max(of('refused'))} requests while it lasted, at most")
+    note = f"{max(of('refused'))} requests while it lasted, at most"
+    yield Line("end of an outage → first event", "s", of("first"), note=note)
     yield Line("end of an outage → head of the log, 50,000 events at most", "s", of("head"))

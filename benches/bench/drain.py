@@ -127,17 +127,18 @@ class Drains:
 
 
 def of(drains, transport, reader, key):
-    return [d[key] for d in sorted(drains, key=lambda d: d["run"]) if (d["transport"], d["reader"]) == (transport, reader)]
+    of_reader = [drain for drain in drains if (drain["transport"], drain["reader"]) == (transport, reader)]
+    return [drain[key] for drain in sorted(of_reader, key=lambda drain: drain["run"])]
 
 
 def lines(backlog, drains, goals):
     names = {"tcp": "TCP", "socket": "Unix socket"}
     for transport in dict.fromkeys(drain["transport"] for drain in drains):
         where = names[transport]
-        rates = {reader: of(drains, transport, reader, "rate") for reader in ("rowhook", "recvlogical")}
-        goal = goals.get(transport)
-        yield Line(f"{backlog.words}, {where}", "rows/s", rates["rowhook"], rates["recvlogical"], f"pg_recvlogical, {where}", goal)
-        if rates["rowhook"]:
+        mine, theirs = (of(drains, transport, reader, "rate") for reader in ("rowhook", "recvlogical"))
+        reference, goal = f"pg_recvlogical, {where}", goals.get(transport)
+        yield Line(f"{backlog.words}, {where}", "rows/s", mine, theirs, reference, goal)
+        if mine:
             yield Line(f"peak memory, {where}", "MiB", of(drains, transport, "rowhook", "peak"), goal=at_most(60))
             yield Line(f"CPU time, {where}", "s", of(drains, transport, "rowhook", "cpu"))
 

@@ -51,9 +51,8 @@ def drained(cluster, name, daemon, events):
 def width(bench):
     curve = Curve("width of rows", "bytes of text in a row", "rows/s", note="100 rows a transaction")
     for bytes_each in WIDTHS:
-        rows = min(bench.sizes.growth_rows, MOST_BYTES // bytes_each) // 100 * 100
-        if bench.sizes.quick:
-            rows = min(rows, 2_000)
+        most = MOST_BYTES // (10 if bench.sizes.quick else 1)
+        rows = min(bench.sizes.growth_rows, most // bytes_each) // 100 * 100
 
         def make(cluster):
             pieces = [WIDE.format(width=bytes_each, first=first, last=first + 99) for first in range(1, rows, 100)]

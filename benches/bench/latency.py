@@ -56,6 +56,7 @@ def run_program(bench, url, endpoint, rate):
         "BENCH_RATE": str(rate),
         "BENCH_SECONDS": str(bench.sizes.latency_seconds),
         "BENCH_RESULT": path,
+        "RUST_BACKTRACE": "0",
     }
     done = subprocess.run([bench.latency_program], env=env, capture_output=True, text=True)
     if done.returncode != 0:

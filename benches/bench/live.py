@@ -114,11 +114,12 @@ def live(bench):
             trials = found.confirmed(highest, sizes.live_rates, sizes.runs, sizes.live_seconds)
             cost = daemon.cost()
     most = lambda key: max(trial[key] for trial in trials)
+    behind = f"at the end at most {most('log'):,} behind in the log, {most('webhook'):,} in the webhook"
     yield Line(
         f"inserts → log → webhook, nothing falls behind in {sizes.live_seconds} s",
         "events/s",
         [trial["received"] for trial in trials],
         goal=at_least(10_000),
-        note=f"{trials[0]['rate']:,}/s asked for; at the end at most {most('log'):,} behind in the log, {most('webhook'):,} in the webhook",
+        note=f"{trials[0]['rate']:,}/s asked for; {behind}",
     )
     yield Line("peak memory", "MiB", [cost["peak"]], note="over all trials")

@@ -47,8 +47,10 @@ class Report:
         text = "\n".join(padded(rows)) + "\n"
         text = "Medians of the runs, in brackets lowest and highest. " + self._machine() + "\n\n" + text
         text += "".join(f"\n{number}. {note}" for number, note in enumerate(notes, 1)) + "\n" * bool(notes)
-        text += "".join("\n" + self._curve(case, curve, when(result)) for case, result in self._ordered() for curve in result.get("curves", []))
-        return ("A quick run: smaller sizes, for a test of the benchmark. The numbers mean nothing.\n\n" if self.quick else "") + text
+        for case, result in self._ordered():
+            text += "".join("\n" + self._curve(case, curve, when(result)) for curve in result.get("curves", []))
+        warning = "A quick run: smaller sizes, for a test of the benchmark. The numbers mean nothing.\n\n"
+        return (warning if self.quick else "") + text
 
     def _ordered(self):
         return [(case, self.results[case]) for case in self.cases if case in self.results]
