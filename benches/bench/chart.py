@@ -34,9 +34,8 @@ def draw(results, quick):
 
 
 def text(x, y, words, anchor="start", size=12, colour="text"):
-    # A white edge keeps it legible where a line crosses it.
-    look = f'fill="{COLOURS[colour]}" stroke="#ffffff" stroke-width="3" paint-order="stroke"'
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" {look}>{escape(words)}</text>\n'
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {place} font-size="{size}" fill="{COLOURS[colour]}">{escape(words)}</text>\n'
 
 
 def stroke(x1, y1, x2, y2, colour, width=1, dash=""):
@@ -55,7 +54,7 @@ def goals(results):
             measured = spread(line["ratio"] if on_ratio else line["rowhook"])["median"]
             target = line["goal"]["value"]
             at_most = line["goal"]["bound"] == "<="
-            share = measured / target if not at_most else target / measured if measured > 0 else MOST
+            share = measured / target if not at_most else target / measured if measured > 0 else math.inf
             unit = "×" if on_ratio else line["unit"]
             sign = {">=": "≥", "<=": "≤", ">": ">"}[line["goal"]["bound"]]
             words = f"{measured:,.3g} {unit}".replace("e+0", "e") if measured < 1000 else f"{measured:,.0f} {unit}"
@@ -65,7 +64,7 @@ def goals(results):
 
 def bars(lines, top):
     """Each bar against one line that stands for every case's goal."""
-    room = WIDTH - LABELS - 210
+    room = WIDTH - LABELS - 220
     unit = room / MOST
     bottom = top + 24 + len(lines) * (BAR + GAP)
     goal = LABELS + unit
@@ -77,7 +76,7 @@ def bars(lines, top):
     for place, (label, share, words, _) in enumerate(lines):
         y = top + 24 + place * (BAR + GAP) + BAR - 4
         body.append(text(LABELS - 8, y, shortened(label, 84), "end"))
-        body.append(text(LABELS + bar_length(share, unit) + 6, y, words + (" →" if share > MOST else ""), colour="soft"))
+        body.append(text(LABELS + room + 8, y, ("→ " if share > MOST else "") + words, colour="soft"))
     return body, bottom
 
 

@@ -67,7 +67,7 @@ class Report:
 
 
 def one_line(text):
-    return " / ".join(line.strip() for line in str(text).splitlines() if line.strip()).replace("|", "\\|")[:300]
+    return " / ".join(line.strip() for line in str(text).splitlines() if line.strip()).replace("|", "\\|")[:120]
 
 
 def when(result):
