@@ -37,8 +37,10 @@ def affordable(rows):
     free = free_bytes()
     if rows == 0:
         rows = 100_000_000 if free >= 120 * 10**9 else 10_000_000
-    if free < rows * BYTES_PER_EVENT + 4 * 10**9:
-        raise Refused(f"{free / 10**9:.0f} GB of disk are too few for a log of {rows:,} events: set ROWS_IN_LOG or BENCH_TMP")
+    needed = rows * BYTES_PER_EVENT + 4 * 10**9
+    if free < needed:
+        gigabytes = f"{needed / 10**9:.0f} GB of disk, {free / 10**9:.0f} are free"
+        raise Refused(f"a log of {rows:,} events needs {gigabytes}: set ROWS_IN_LOG or BENCH_TMP")
     return rows
 
 
