@@ -13,7 +13,7 @@
 #   updates   UPDATES=500000
 #   large     LARGE_ROWS=ROWS
 #             these three: TRANSPORTS="tcp socket" READERS="recvlogical rowhook" DRAIN_TIMEOUT=30min
-#   latency   RATE="1000 500 50" SECONDS_LONG=15
+#   latency   RATE="1000 500 50" SECONDS_LONG=10
 #   deliver   EVENTS=200000 MODES="resource none strict twenty recovery hundred_at_head hundred_behind"
 #   pass      PASS_EVENTS=200000
 #   live      LIVE_RATES="4000 6000 8000 10000 12000 15000" LIVE_SECONDS=30 LIVE_TRIAL_SECONDS=8

@@ -16,7 +16,7 @@ class Sizes:
         # Bound on one drain, so that a reader that stands still ends the case. Postgres' notation.
         self.drain_timeout = os.environ.get("DRAIN_TIMEOUT", "30min")
         self.rates = [int(rate) for rate in words("RATE", "1000 500 50")]
-        self.latency_seconds = number("SECONDS_LONG", 15, 2)
+        self.latency_seconds = number("SECONDS_LONG", 10, 2)
         self.events = number("EVENTS", 200_000, 10_000)
         self.modes = words("MODES", "resource none strict twenty recovery hundred_at_head hundred_behind")
         self.pass_events = number("PASS_EVENTS", 200_000, 10_000) // 4 * 4
