@@ -14,7 +14,7 @@ WIDTHS = (100, 1_000, 10_000, 100_000)
 BATCHES = (1, 10, 100, 1_000, 10_000)
 TABLES = (1, 10, 100, 1_000, 2_000)
 # Bytes that one point's rows may have in all.
-MOST_BYTES = 200_000_000
+MOST_BYTES = 100_000_000
 
 # Text that does not compress well.
 WIDE = """
