@@ -64,6 +64,8 @@ def goals(results):
 
 def bars(lines, top):
     """Each bar against one line that stands for every case's goal."""
+    if not lines:
+        return [], top - 40
     room = WIDTH - LABELS - 220
     unit = room / MOST
     bottom = top + 24 + len(lines) * (BAR + GAP)
@@ -91,7 +93,7 @@ def shortened(words, most):
 def small(case, curve, left, top):
     """One curve: the medians as a line, the ranges as strokes, places by their logarithm where they grow fast."""
     places = [place for place, _ in curve["points"]]
-    highest = nice(max(max(values) for _, values in curve["points"]))
+    highest = nice(1.08 * max(max(values) for _, values in curve["points"]))
     x0, x1, y0, y1 = left + 70, left + SMALL_WIDTH - 14, top + SMALL_HEIGHT - 44, top + 30
     logarithmic = min(places) > 0 and max(places) / min(places) >= 20
     scale = math.log10 if logarithmic else float
@@ -106,9 +108,11 @@ def small(case, curve, left, top):
     middle = [(x(place), y(spread(values)["median"])) for place, values in curve["points"]]
     path = " ".join(f"{across:.1f},{down:.1f}" for across, down in middle)
     body.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS["line"]}" stroke-width="2"/>\n')
-    for (place, values), (across, down) in zip(curve["points"], middle):
+    for number, ((place, values), (across, down)) in enumerate(zip(curve["points"], middle)):
         body.append(stroke(across, y(min(values)), across, y(max(values)), "line"))
         body.append(f'<circle cx="{across:.1f}" cy="{down:.1f}" r="3" fill="{COLOURS["line"]}"/>\n')
+        anchor = {0: "start", len(middle) - 1: "end"}.get(number, "middle")
+        body.append(text(across, down - 8, f"{spread(values)['median']:,.0f}", anchor, 10))
         body.append(text(across, y0 + 16, f"{place:,}", "middle", 11, "soft"))
     scale_words = ", logarithmic" if logarithmic else ""
     body.append(text((x0 + x1) / 2, y0 + 34, curve["of"] + scale_words, "middle", 11))
