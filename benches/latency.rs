@@ -51,6 +51,12 @@ const INSERT: &str = "
 const NEW_EVENTS: &str = "
     select resource_id from rowhook.events where sequence_id > $1 order by sequence_id";
 
+/// By the index from the first reading on, when the planner does not know yet that the log will grow;
+/// and planned once.
+const BY_INDEX: &str = "
+    set enable_seqscan = off; set enable_bitmapscan = off; set enable_sort = off;
+    set plan_cache_mode = force_generic_plan";
+
 /// What happened to one insert.
 #[derive(Debug, Clone, Copy, Default)]
 struct Times {
@@ -145,6 +151,7 @@ fn read_log(url: String, shared: Arc<Shared>) -> JoinHandle<Vec<f64>> {
             .block_on(tokio_postgres::connect(&url, NoTls))
             .unwrap();
         runtime.spawn(connection);
+        runtime.block_on(client.batch_execute(BY_INDEX)).unwrap();
         let new_events = runtime.block_on(client.prepare(NEW_EVENTS)).unwrap();
         let (mut seen, mut gaps, mut before) = (0_i64, Vec::new(), Instant::now());
         // Once more after the end: the last events may have come since the last reading.
