@@ -8,21 +8,21 @@
 # Prints the table, and writes it to target/bench as table.md, bench.json and chart.svg. docs/benchmarks.md
 # tells what each case measures and how the comparison is kept fair.
 #
-# Cases, what sets their size (with its default), and minutes on 2 cores:
-#   inserts   ROWS=1000000
-#   updates   UPDATES=500000
-#   large     LARGE_ROWS=ROWS
-#             these three: TRANSPORTS="tcp socket" READERS="recvlogical rowhook" DRAIN_TIMEOUT=30min
-#   latency   RATE="1000 500 50" SECONDS_LONG=10
-#   deliver   EVENTS=200000 MODES="resource none strict twenty recovery hundred_at_head hundred_behind"
-#   pass      PASS_EVENTS=200000
-#   live      LIVE_RATES="4000 6000 8000 10000 12000 15000" LIVE_SECONDS=30 LIVE_TRIAL_SECONDS=8
-#   app       APP_SECONDS=30
-#   reading   ROWS_IN_LOG or EVENTS; REQUESTS=1000
-#   log_size  ROWS_IN_LOG=100000000, or 10000000 where less than 120 GB of disk are free
-#             ROWS_IN_SMALL_LOG=1000000 APPENDED=200000 REQUESTS=1000
-#   idle      IDLE_SECONDS=60, once for each run
-#   width batch tables webhooks match   how the rate changes: GROWTH_ROWS=100000
+# Cases, what sets their size (with its default), and about how many minutes they take on 2 cores:
+#   inserts     3   ROWS=1000000
+#   updates     2   UPDATES=500000
+#   large       2   LARGE_ROWS=ROWS
+#                   these three: TRANSPORTS="tcp socket" READERS="recvlogical rowhook" DRAIN_TIMEOUT=30min
+#   latency     2   RATE="1000 500 50" SECONDS_LONG=10
+#   deliver     4   EVENTS=200000 MODES="resource none strict twenty recovery hundred_at_head hundred_behind"
+#   pass        1   PASS_EVENTS=200000
+#   live        3   LIVE_RATES="4000 6000 8000 10000 12000 15000" LIVE_SECONDS=30 LIVE_TRIAL_SECONDS=8
+#   app         6   APP_SECONDS=20
+#   reading     4   ROWS_IN_LOG or EVENTS; REQUESTS=1000
+#   log_size    2   ROWS_IN_LOG=100000000, or 10000000 where less than 120 GB of disk are free: the minutes
+#                   are those of 10000000. ROWS_IN_SMALL_LOG=1000000 APPENDED=200000 REQUESTS=1000
+#   idle        4   IDLE_SECONDS=60, once for each run
+#   width batch tables webhooks match: how the rate changes; 8 in all. GROWTH_ROWS=100000
 #
 # For all: RUNS=3, ROWHOOK=target/release/rowhook, PG_BIN=/usr/lib/postgresql/15/bin, BENCH_TMP=/tmp
 set -euo pipefail

@@ -23,7 +23,7 @@ class Sizes:
         self.live_rates = [int(rate) for rate in words("LIVE_RATES", "4000 6000 8000 10000 12000 15000", "500 1000")]
         self.live_seconds = number("LIVE_SECONDS", 30, 2)
         self.live_trial_seconds = number("LIVE_TRIAL_SECONDS", 8, 2)
-        self.app_seconds = number("APP_SECONDS", 30, 2)
+        self.app_seconds = number("APP_SECONDS", 20, 2)
         self.rows_in_log = number("ROWS_IN_LOG", 0, 50_000)
         self.rows_in_small_log = number("ROWS_IN_SMALL_LOG", 1_000_000, 5_000)
         self.appended = number("APPENDED", 200_000, 10_000) // 4 * 4
