@@ -19,7 +19,11 @@ class Sink:
     def __enter__(self):
         env = os.environ | {"BENCH_ROLE": "sink", "BENCH_LISTEN": self.address}
         self.process = subprocess.Popen([self.program], env=env)
-        wait(lambda: self.seen() is not None, "receiver", patience=30)
+        try:
+            wait(lambda: self.seen() is not None, "receiver", patience=30)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
