@@ -1,4 +1,4 @@
-//! Both ends of `benches/run.sh deliver`: a receiver that counts, and a plain client that sends what
+//! Both ends of the webhooks of `benches/run.sh`: a receiver that counts, and a plain client that sends what
 //! the receiver got before, with the HTTP library that rowhook uses. `BENCH_ROLE` says which.
 //!
 //! * `sink`: listens on `BENCH_LISTEN` and answers every POST with `BENCH_STATUS`, which
