@@ -45,9 +45,10 @@ async fn webhooks_are_looked_at_paused_and_resumed() {
     let mut status = caller.json("/v1/status").await;
     let mut printed = captured.rowhook.json(&["status"]).await;
     for it in [&mut status, &mut printed] {
-        // These go on between the two questions.
+        // These go on between the two questions; transactions of other tests hold back WAL as well.
         it["capture"].as_object_mut().unwrap().retain(|key, _| {
-            !key.contains("seconds") && !key.contains("bytes") && key != "logged_up_to"
+            let moves = ["seconds", "bytes", "wal_", "logged_up_to"];
+            !moves.iter().any(|part| key.contains(part))
         });
     }
     assert_eq!(status, printed);
