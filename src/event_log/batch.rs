@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use bytestring::ByteString;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -53,7 +53,7 @@ const LONGEST_JSON: usize = (1 << 30) - (4 << 20);
 
 /// The batch that fills.
 pub struct Batch {
-    rows: BytesMut,
+    rows: Vec<u8>,
     marks: Vec<Mark>,
     next_sequence_id: i64,
     count: usize,
@@ -104,7 +104,7 @@ impl Batch {
     #[must_use]
     pub fn new(next_sequence_id: i64) -> Self {
         Self {
-            rows: BytesMut::new(),
+            rows: Vec::new(),
             marks: Vec::new(),
             next_sequence_id,
             count: 0,
@@ -241,7 +241,7 @@ impl Batch {
         }
         let full = std::mem::replace(self, next);
         Chunk {
-            rows: full.rows.freeze(),
+            rows: full.rows.into(),
             count: full.count,
             next_sequence_id: full.next_sequence_id,
             end: match full.end {

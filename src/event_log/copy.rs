@@ -2,7 +2,7 @@
 //!
 //! Format: PostgreSQL manual, COPY, "Binary Format".
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut as _;
 use uuid::Uuid;
 
 use crate::event::{Draft, Shape};
@@ -62,7 +62,7 @@ pub struct ValueTooLong(usize);
 
 /// Appends one row.
 pub(super) fn put_event(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     place: Place,
     shape: &Shape,
     draft: &Draft<'_>,
@@ -102,12 +102,12 @@ pub(super) fn put_event(
     })
 }
 
-fn put_i64(out: &mut BytesMut, value: i64) {
+fn put_i64(out: &mut Vec<u8>, value: i64) {
     out.put_i32(8);
     out.put_i64(value);
 }
 
-fn put(out: &mut BytesMut, value: &[u8]) -> Result<Span, ValueTooLong> {
+fn put(out: &mut Vec<u8>, value: &[u8]) -> Result<Span, ValueTooLong> {
     out.put_i32(i32::try_from(value.len()).map_err(|_| ValueTooLong(value.len()))?);
     let start = out.len();
     out.put_slice(value);
@@ -117,7 +117,7 @@ fn put(out: &mut BytesMut, value: &[u8]) -> Result<Span, ValueTooLong> {
     })
 }
 
-fn put_optional(out: &mut BytesMut, value: Option<&[u8]>) -> Result<Option<Span>, ValueTooLong> {
+fn put_optional(out: &mut Vec<u8>, value: Option<&[u8]>) -> Result<Option<Span>, ValueTooLong> {
     match value {
         Some(value) => put(out, value).map(Some),
         None => {
@@ -128,12 +128,12 @@ fn put_optional(out: &mut BytesMut, value: Option<&[u8]>) -> Result<Option<Span>
 }
 
 /// A one-dimensional `text[]`, or null where there are no names.
-fn put_names(out: &mut BytesMut, shape: &Shape, columns: &[usize]) -> Result<(), ValueTooLong> {
+fn put_names(out: &mut Vec<u8>, shape: &Shape, columns: &[usize]) -> Result<(), ValueTooLong> {
     if columns.is_empty() {
         out.put_i32(-1);
         return Ok(());
     }
-    let mut array = BytesMut::new();
+    let mut array = Vec::new();
     array.put_i32(1);
     array.put_i32(0);
     array.put_u32(TEXT_OID);
