@@ -51,6 +51,9 @@ pub(super) enum End {
 /// stored apart; the rest is room for the other columns.
 const LONGEST_JSON: usize = (1 << 30) - (4 << 20);
 
+/// Room that a batch has from the start at the most: for what is gathered, and the row that goes beyond.
+const MOST_ROOM: usize = 5 << 20;
+
 /// The batch that fills.
 pub struct Batch {
     rows: Vec<u8>,
@@ -230,8 +233,11 @@ impl Batch {
 
     /// Takes what has gathered and leaves an empty batch that goes on behind it.
     pub fn take(&mut self) -> Chunk {
+        // Batches come in the size of the one before.
         let mut next = Self {
             open: self.open,
+            rows: Vec::with_capacity(self.rows.len().min(MOST_ROOM)),
+            marks: Vec::with_capacity(self.marks.len()),
             ..Self::new(self.next_sequence_id)
         };
         if self.open {
@@ -239,7 +245,10 @@ impl Batch {
             next.progress = std::mem::take(&mut self.progress);
             next.scheduled = std::mem::take(&mut self.scheduled);
         }
-        let full = std::mem::replace(self, next);
+        let mut full = std::mem::replace(self, next);
+        // Readers may hold a chunk for long: no more than twice what is in it.
+        full.rows.shrink_to(2 * full.rows.len());
+        full.marks.shrink_to(2 * full.marks.len());
         Chunk {
             rows: full.rows.into(),
             count: full.count,
@@ -347,6 +356,16 @@ fn names(shape: &Shape, columns: &[usize]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_begins_with_room_for_as_much_as_the_one_before_held() {
+        let mut batch = Batch::new(1);
+        for (held, room) in [(1_000, 1_000), (0, 0), (3 * MOST_ROOM, MOST_ROOM), (0, 0)] {
+            batch.rows.resize(held, b'x');
+            assert_eq!(batch.take().bytes(), held);
+            assert_eq!(batch.rows.capacity(), room);
+        }
+    }
 
     #[test]
     fn a_note_behind_a_transaction_does_not_hide_when_that_was_committed() {
