@@ -127,12 +127,27 @@ pub(super) fn label(name: &str) -> Vec<u8> {
 /// Appends a JSON string; as text, if bytes of it are no UTF-8 and had to be written as others.
 pub(super) fn write_string(out: &mut Vec<u8>, text: &[u8]) -> Reading {
     let text = readable(text);
-    // Writing to a Vec cannot fail.
-    let _ = serde_json::to_writer(out, &*text);
+    write_text(out, &text);
     match text {
         Cow::Borrowed(_) => Reading::AsType,
         Cow::Owned(_) => Reading::AsText,
     }
+}
+
+/// Appends a text as a JSON string. Most have nothing to escape. To see that takes a look at every byte,
+/// which does not end at the first one: so the processor takes many at once.
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    let is_escaped = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\');
+    let bytes = text.as_bytes();
+    if bytes.iter().fold(false, |any, byte| any | is_escaped(byte)) {
+        // Writing to a Vec cannot fail.
+        let _ = serde_json::to_writer(out, text);
+        return;
+    }
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    out.extend_from_slice(bytes);
+    out.push(b'"');
 }
 
 /// Digits are JSON already; `NaN` and `Infinity` are not, and become strings.
@@ -335,6 +350,18 @@ mod tests {
             ),
         ] {
             assert_eq!(json(&kind, text), expected, "{kind:?} {text}");
+        }
+    }
+
+    #[test]
+    fn what_has_to_be_escaped_is_found_wherever_it_stands() {
+        for char in (0..b' ').chain(*b"\"\\\x7f").map(char::from) {
+            for place in 0..40 {
+                let mut text = "x".repeat(40);
+                text.replace_range(place..=place, char.encode_utf8(&mut [0; 4]));
+                let expected = serde_json::to_string(&text).unwrap();
+                assert_eq!(json(&Kind::Text, &text), expected);
+            }
         }
     }
 
