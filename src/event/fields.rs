@@ -15,6 +15,8 @@ const FEW: usize = 16;
 #[derive(Debug, Default)]
 pub struct Fields<'a> {
     members: Vec<Member<'a>>,
+    /// Whether a key is written with escapes, so that another one may mean the same.
+    is_escaped: bool,
     /// Unescaped key → index in `members`, once they are many.
     places: HashMap<Cow<'a, str>, usize>,
 }
@@ -86,6 +88,7 @@ impl<'a> Fields<'a> {
             let known = self.members.iter().map(|member| unescaped(member.key));
             self.places = known.zip(0..).collect();
         }
+        self.is_escaped |= matches!(name, Cow::Owned(_));
         if end >= FEW {
             self.places.insert(name, end);
         }
@@ -97,23 +100,30 @@ impl<'a> Fields<'a> {
         if self.members.len() > FEW {
             return self.places.get(name).copied();
         }
-        let mut names = self.members.iter().map(|member| unescaped(member.key));
-        names.position(|known| known == name)
+        let mut keys = self.members.iter().map(|member| member.key);
+        if self.is_escaped {
+            keys.position(|key| unescaped(key) == name)
+        } else {
+            keys.position(|key| unquoted(key) == name)
+        }
     }
 }
 
 /// The key that a JSON string means. Escapes that are no character (an unpaired surrogate) stay as
 /// they are written, so that they still equal themselves.
 fn unescaped(key: &str) -> Cow<'_, str> {
-    let inner = key
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(key);
+    let inner = unquoted(key);
     if inner.contains('\\') {
         serde_json::from_str(key).map_or(Cow::Borrowed(inner), Cow::Owned)
     } else {
         Cow::Borrowed(inner)
     }
+}
+
+fn unquoted(key: &str) -> &str {
+    key.strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(key)
 }
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -128,7 +138,10 @@ impl<'de> Deserialize<'de> for Fields<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Fields::default();
+                let mut fields = Fields {
+                    members: Vec::with_capacity(FEW),
+                    ..Fields::default()
+                };
                 while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
                     fields.put(Member {
                         key: key.get(),
