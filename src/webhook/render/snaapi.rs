@@ -117,8 +117,11 @@ fn write_source(json: &mut Json, origin: &Origin, source: &str) {
 
 /// What the mark of a softly deleted row changed: `data.new` is null there.
 fn new_values(json: &mut Json, event: &Event, previous: &str) {
-    let row = event.record.as_deref().filter(|_| event.is_soft_delete());
-    let Some((row, previous)) = row.and_then(Fields::read).zip(Fields::read(previous)) else {
+    if !event.is_soft_delete() {
+        return;
+    }
+    let row = event.record.as_deref().and_then(Fields::read);
+    let Some((row, previous)) = row.zip(Fields::read(previous)) else {
         return;
     };
     json.key("newValues");
