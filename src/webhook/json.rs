@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use uuid::Uuid;
+
 /// A buffer that JSON is written into. It puts the commas between members and items; that the
 /// pieces form one document is up to the writer.
 pub(super) struct Json(Vec<u8>);
@@ -62,9 +64,17 @@ impl Json {
         let _infallible = write!(self.0, "{number}");
     }
 
-    /// Something whose text needs no escaping (a UUID, a time, an LSN), as a string.
+    /// Something whose text needs no escaping (a time, an LSN), as a string.
     pub(super) fn quoted(&mut self, text: impl Display) {
         let _infallible = write!(self.0, "\"{text}\"");
+    }
+
+    /// An id, as a string.
+    pub(super) fn uuid(&mut self, id: Uuid) {
+        let mut buffer = Uuid::encode_buffer();
+        self.0.push(b'"');
+        self.raw(id.hyphenated().encode_lower(&mut buffer));
+        self.0.push(b'"');
     }
 
     /// JSON text as it stands.

@@ -19,7 +19,7 @@ impl Renderer {
     ) {
         json.open();
         json.key("id");
-        json.quoted(event.event_id);
+        json.uuid(event.event_id);
         json.key("created_at");
         json.quoted(local_time(event.created_at));
         json.key("table");

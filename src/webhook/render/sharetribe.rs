@@ -22,7 +22,7 @@ impl Renderer {
     pub(super) fn sharetribe(&self, json: &mut Json, event: &Event) {
         json.open();
         json.key("id");
-        json.quoted(event.event_id);
+        json.uuid(event.event_id);
         self.about(json, event);
         json.key("resource");
         json.raw(live(event).unwrap_or("null"));
@@ -41,7 +41,7 @@ impl Renderer {
     pub(super) fn sharetribe_api(&self, json: &mut Json, event: &Event) {
         json.open();
         json.key("id");
-        json.quoted(event.event_id);
+        json.uuid(event.event_id);
         json.key("type");
         json.quoted("event");
         json.key("attributes");

@@ -13,7 +13,7 @@ impl Renderer {
         let format = self.format;
         json.open();
         json.key("id");
-        json.quoted(event.event_id);
+        json.uuid(event.event_id);
         json.key("event");
         json.open();
         write_event(json, event, format);
@@ -28,7 +28,7 @@ impl Renderer {
         json.key("delivery");
         json.open();
         json.key("id");
-        json.quoted(delivery.id);
+        json.uuid(delivery.id);
         json.key("attempt");
         json.number(delivery.attempt);
         if let (Format::Rowhook, Some(replay)) = (format, delivery.replay) {

@@ -14,7 +14,7 @@ pub(super) fn write(json: &mut Json, event: &Event) {
     let core = !matches!(event.action, Action::Custom | Action::Noted);
     json.open();
     json.key("id");
-    json.quoted(event.event_id);
+    json.uuid(event.event_id);
     json.key("createdDate");
     json.quoted(milliseconds(event.created_at));
     json.key("type");

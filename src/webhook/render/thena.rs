@@ -13,7 +13,7 @@ impl Renderer {
     pub(super) fn thena(&self, json: &mut Json, event: &Event) {
         json.open();
         json.key("eventId");
-        json.quoted(event.event_id);
+        json.uuid(event.event_id);
         json.key("eventType");
         json.string(&event_type(event));
         json.key("timestamp");
