@@ -39,6 +39,7 @@ pub use erasure::{Erasure, Remains};
 pub use expression::Expression;
 pub use fields::{Fields, Member};
 pub use id::{EventIds, postgres_micros, rfc3339, unix_micros};
+pub(crate) use json::write_text;
 pub use key::{KnownKeys, NotedKey, RowsOf, key_of};
 pub use kind::{Kind, TypeCatalog};
 pub use logged::{Action, Event, OldRow, Origin};

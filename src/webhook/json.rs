@@ -5,6 +5,8 @@ use std::io::Write;
 
 use uuid::Uuid;
 
+use crate::event::write_text;
+
 /// A buffer that JSON is written into. It puts the commas between members and items; that the
 /// pieces form one document is up to the writer.
 pub(super) struct Json(Vec<u8>);
@@ -55,13 +57,13 @@ impl Json {
 
     /// A string, escaped.
     pub(super) fn string(&mut self, text: &str) {
-        // Writing a string into memory cannot fail: `Vec` takes every byte.
-        let _infallible = serde_json::to_writer(&mut self.0, text);
+        write_text(&mut self.0, text);
     }
 
-    /// Something whose text is a JSON number.
-    pub(super) fn number(&mut self, number: impl Display) {
-        let _infallible = write!(self.0, "{number}");
+    /// An integer.
+    pub(super) fn number(&mut self, number: impl Into<i64>) {
+        // Writing into memory cannot fail: `Vec` takes every byte.
+        let _infallible = serde_json::to_writer(&mut self.0, &number.into());
     }
 
     /// Something whose text needs no escaping (a time, an LSN), as a string.
