@@ -14,10 +14,6 @@ const WINDOW: Duration = Duration::from_millis(10);
 /// So many in that time are much: 20,000 a second, several thousand small transactions.
 const MUCH: u32 = 200;
 
-/// So many are a flood: several ten thousand small transactions a second, which only a backlog
-/// brings. Then small batches would cost more than they spare.
-const FLOOD: u32 = 1_000;
-
 /// How fast messages come, and whether to wait for more of them.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -26,7 +22,6 @@ pub(super) struct Pace {
     since: Instant,
     taken: u32,
     much: bool,
-    floods: bool,
     pause_ends: Option<Instant>,
 }
 
@@ -37,7 +32,6 @@ impl Pace {
             since: now,
             taken: 0,
             much: false,
-            floods: false,
             pause_ends: None,
         }
     }
@@ -49,17 +43,11 @@ impl Pace {
         if elapsed >= WINDOW {
             let windows = elapsed.as_secs_f64() / WINDOW.as_secs_f64();
             self.much = f64::from(self.taken) >= f64::from(MUCH) * windows;
-            self.floods = f64::from(self.taken) >= f64::from(FLOOD) * windows;
             self.taken = 0;
             self.since = now;
         }
         let pause = self.pause.filter(|_| self.much && drained);
         self.pause_ends = pause.map(|pause| now + pause);
-    }
-
-    /// Whether messages come as from a backlog.
-    pub(super) fn floods(&self) -> bool {
-        self.floods
     }
 
     /// Until when data gathers; `None` if it is to be read at once.

@@ -25,11 +25,6 @@ use crate::wal::{Connection, DurablePosition as _, Lsn, Received, Source, Stream
 /// still running is streamed on into the open COPY.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// With less than this a batch of a backlog waits for more, though not for long: each one costs a
-/// commit.
-const WORTH_A_COMMIT: usize = 512 << 10;
-const LONGEST_WAIT: Duration = Duration::from_millis(5);
-
 /// Messages that are taken in a row before the loop looks at anything else.
 const MESSAGES_PER_TURN: u32 = 256;
 
@@ -138,7 +133,6 @@ impl Capturer {
             pace: Pace::new(stream.gathers_for(), Instant::now()),
             nap: Nap::new()
                 .map_err(|error| Fault::transient("the system gives no timer").because(error))?,
-            grows_until: None,
             stream,
             control,
             intake,
@@ -176,8 +170,6 @@ struct Session<'a> {
     acknowledged_at: Instant,
     pace: Pace,
     nap: Nap,
-    /// Until when a small batch waits for more.
-    grows_until: Option<Instant>,
 }
 
 impl Session<'_> {
@@ -197,9 +189,7 @@ impl Session<'_> {
             }
             self.work_if_due()?;
             let has_room = self.intake.batch.bytes() < BATCH_BYTES && !self.intake.waits();
-            let now = Instant::now();
-            let gathers_until = self.pace.gathers_until(now);
-            let grows_until = self.grows_until.filter(|until| *until > now);
+            let gathers_until = self.pace.gathers_until(Instant::now());
             if !has_room {
                 self.stream.not_listening().await?;
             }
@@ -223,7 +213,6 @@ impl Session<'_> {
                     self.take(received).await?;
                 }
                 () = gathered(&self.nap, gathers_until) => {}
-                () = grown(grows_until) => {}
                 // 6. The clock: positions with nothing to log in front of them.
                 _ = tick.tick() => self.confirm_idle(),
             }
@@ -272,7 +261,8 @@ impl Session<'_> {
     /// Asks the log for what the messages that wait need.
     fn ask(&mut self) -> Result<()> {
         if self.intake.hands_over_first() {
-            self.append();
+            let chunk = self.intake.take_batch();
+            self.appends.append(chunk);
         } else {
             self.appends.ask(self.intake.question()?);
         }
@@ -284,24 +274,10 @@ impl Session<'_> {
     fn append_if_due(&mut self) {
         let batch = &self.intake.batch;
         let due = !batch.is_empty() && (batch.at_boundary() || batch.bytes() >= BATCH_BYTES);
-        if due && self.appends.may_append(batch.bytes()) && !self.grows() {
-            self.append();
+        if due && self.appends.may_append(batch.bytes()) {
+            let chunk = self.intake.take_batch();
+            self.appends.append(chunk);
         }
-    }
-
-    fn append(&mut self) {
-        let chunk = self.intake.take_batch();
-        self.appends.append(chunk);
-        self.grows_until = None;
-    }
-
-    /// Whether what is due waits for more: the first time that it is asked, from then on.
-    fn grows(&mut self) -> bool {
-        if !self.pace.floods() || self.intake.batch.bytes() >= WORTH_A_COMMIT {
-            return false;
-        }
-        let now = Instant::now();
-        *self.grows_until.get_or_insert(now + LONGEST_WAIT) > now
     }
 
     /// Takes what a writer has done.
@@ -375,10 +351,8 @@ impl Session<'_> {
     /// acknowledged and comes again.
     async fn finish(&mut self) -> Result<Ended> {
         loop {
-            let batch = &self.intake.batch;
-            let due = !batch.is_empty() && batch.at_boundary();
-            if due && self.appends.may_append(batch.bytes()) {
-                self.append();
+            if self.intake.batch.at_boundary() {
+                self.append_if_due();
             }
             if self.appends.is_idle() {
                 return Ok(Ended::Stopped);
@@ -390,14 +364,6 @@ impl Session<'_> {
 }
 
 /// Waits until a time; for ever, if there is none.
-async fn grown(until: Option<Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The same, by a finer clock.
 async fn gathered(nap: &Nap, until: Option<Instant>) {
     match until {
         // Without its timer it has gathered: only speed depends on it.
