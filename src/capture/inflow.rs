@@ -1,7 +1,5 @@
 //! What comes in: the stream, and in front of it the transactions that it brought while they ran.
 
-use std::time::Duration;
-
 use super::staging::Staging;
 use crate::fault::Result;
 use crate::wal::{DurablePosition, Lsn, Received, Stream};
@@ -52,9 +50,9 @@ impl Inflow {
         received.map(|received| staging.take(received)).transpose()
     }
 
-    /// As [`Stream::gathers_for`].
-    pub(super) fn gathers_for(&self) -> Option<Duration> {
-        self.stream.gathers_for()
+    /// As [`Stream::gathers`].
+    pub(super) fn gathers(&self) -> bool {
+        self.stream.gathers()
     }
 
     /// Whether nothing more is there.

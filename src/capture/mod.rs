@@ -1,11 +1,10 @@
 //! The loop that carries changes from the stream into the log.
 //!
-//! One batch fills while those before it are appended and committed. With nothing to commit a transaction is
+//! One batch fills while the one before it commits. With nothing to commit a transaction is
 //! appended as soon as it is complete; under load batches grow by themselves, up to a bound at which
 //! the stream is no longer read. Only what is durable is acknowledged. Where transactions arrive while
 //! they run, `inflow` puts them aside in front of all that, and gives them on at their commit.
 
-mod appends;
 mod attributes;
 pub mod backfill;
 pub mod continuity;
@@ -13,7 +12,6 @@ pub mod histories;
 mod idle;
 mod inflow;
 mod intake;
-mod nap;
 mod objects;
 mod pace;
 mod recall;

@@ -13,12 +13,14 @@ use tokio::time::Instant;
 const WINDOW: Duration = Duration::from_millis(10);
 /// So many in that time are much: 20,000 a second, several thousand small transactions.
 const MUCH: u32 = 200;
+/// How long data gathers: the least that the timer can do.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How fast messages come, and whether to wait for more of them.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// How long data gathers on this connection; `None` where that does not pay.
-    pause: Option<Duration>,
+    /// Whether it pays on this connection.
+    gathers: bool,
     since: Instant,
     taken: u32,
     much: bool,
@@ -26,9 +28,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(pause: Option<Duration>, now: Instant) -> Self {
+    pub(super) fn new(gathers: bool, now: Instant) -> Self {
         Self {
-            pause,
+            gathers,
             since: now,
             taken: 0,
             much: false,
@@ -46,8 +48,7 @@ impl Pace {
             self.taken = 0;
             self.since = now;
         }
-        let pause = self.pause.filter(|_| self.much && drained);
-        self.pause_ends = pause.map(|pause| now + pause);
+        self.pause_ends = (self.gathers && self.much && drained).then(|| now + PAUSE);
     }
 
     /// Until when data gathers; `None` if it is to be read at once.
@@ -60,12 +61,10 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const PAUSE: Duration = Duration::from_millis(1);
-
     /// Takes `messages` every `step` for a second; says whether the last ones were followed by a pause.
     fn pauses(messages: u32, step: Duration, drained: bool) -> bool {
         let start = Instant::now();
-        let (mut pace, mut now) = (Pace::new(Some(PAUSE), start), start);
+        let (mut pace, mut now) = (Pace::new(true, start), start);
         while now < start + Duration::from_secs(1) {
             now += step;
             pace.took(messages, drained, now);
@@ -100,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_message_after_a_lull_is_read_at_once() {
         let start = Instant::now();
-        let mut pace = Pace::new(Some(PAUSE), start);
+        let mut pace = Pace::new(true, start);
         pace.took(100_000, true, start + WINDOW);
         assert!(pace.gathers_until(start + WINDOW).is_some());
         let later = start + Duration::from_secs(60);

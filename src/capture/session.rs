@@ -1,20 +1,24 @@
 //! One session from connecting to its end.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::appends::{Appends, Done};
 use super::backfill::Handover;
 use super::histories::{KnownHistories, note_published};
 use super::inflow::Inflow;
-use super::intake::Intake;
+use super::intake::{Intake, Question};
 use super::start::prepare_log;
-use super::{idle, nap::Nap, pace::Pace};
+use super::{idle, pace::Pace};
 use crate::event::Capture;
+use crate::event_log::history::LastEvent;
+use crate::event_log::objects::Object;
 use crate::event_log::scheduled::Due;
 use crate::event_log::{Chunk, Durable, Link, LogSettings, Note, Tail, Writer, encoding};
 use crate::fault::{Fault, Result};
@@ -81,6 +85,19 @@ pub struct Capturer {
     pub due: Arc<Mutex<mpsc::Receiver<Due>>>,
 }
 
+/// What the writer does now. It owns the writer and gives it back.
+type Working = Pin<Box<dyn Future<Output = (Writer, Result<Done>)> + Send>>;
+
+/// What the writer has done.
+enum Done {
+    /// A chunk is appended; durable, where it ended a transaction.
+    Appended(Chunk, Option<Durable>),
+    /// The records of these rows' last events.
+    Found(Vec<LastEvent>, Vec<Option<ByteString>>),
+    /// The records of these objects.
+    FoundObjects(Vec<Object>, Vec<Option<ByteString>>),
+}
+
 impl Capturer {
     /// Runs one session: connects, checks, streams, until asked to stop or until something fails.
     ///
@@ -102,11 +119,7 @@ impl Capturer {
         let noted = note_published(&control, &log, publication, &self.capture).await?;
         let notes = Link::relaxed(&self.log.target, "rowhook notes");
         let histories = KnownHistories::new(noted, notes, publication);
-        let second = Connection::open(&self.log.target, "rowhook writer").await?;
-        let writers = [
-            Writer::open(second, &checkpoint, &self.log).await?,
-            Writer::open(log.clone(), &checkpoint, &self.log).await?,
-        ];
+        let writer = Writer::open(log, &checkpoint, &self.log).await?;
         let intake = Intake::new(
             Arc::clone(&self.capture),
             control.clone(),
@@ -125,14 +138,13 @@ impl Capturer {
         tracing::info!(epoch = checkpoint.epoch, from = %checkpoint.acknowledged_lsn, "streaming");
         let stream = Inflow::new(stream);
         let session = Session {
-            log,
-            appends: Appends::new(writers),
+            log: writer.connection(),
+            writer: Some(writer),
+            working: None,
             partial: false,
             acknowledged: checkpoint.acknowledged_lsn,
             acknowledged_at: Instant::now(),
-            pace: Pace::new(stream.gathers_for(), Instant::now()),
-            nap: Nap::new()
-                .map_err(|error| Fault::transient("the system gives no timer").because(error))?,
+            pace: Pace::new(stream.gathers(), Instant::now()),
             stream,
             control,
             intake,
@@ -163,13 +175,14 @@ struct Session<'a> {
     due: OwnedMutexGuard<mpsc::Receiver<Due>>,
     /// Who waits for what was appended to be durable.
     waiting: Vec<oneshot::Sender<()>>,
-    appends: Appends,
+    /// `None` while it works.
+    writer: Option<Writer>,
+    working: Option<Working>,
     /// Whether a part of the running transaction is in the log's open COPY already.
     partial: bool,
     acknowledged: Lsn,
     acknowledged_at: Instant,
     pace: Pace,
-    nap: Nap,
 }
 
 impl Session<'_> {
@@ -198,7 +211,7 @@ impl Session<'_> {
                 // 1. Asked to stop: what is complete is still committed.
                 () = stop.cancelled() => return self.finish().await,
                 // 2. The writer is done and free for what is next.
-                done = self.appends.done() => self.settle(done?).await?,
+                done = worked(&mut self.working) => self.settle(done).await?,
                 // 3. The server or the log closes its ordinary connections first when it shuts
                 //    down, and waits for this session: it must not be kept waiting.
                 () = self.control.ended() => return Err(Fault::transient("the source closed the connection")),
@@ -212,7 +225,7 @@ impl Session<'_> {
                     let received = received?;
                     self.take(received).await?;
                 }
-                () = gathered(&self.nap, gathers_until) => {}
+                () = reached(gathers_until) => {}
                 // 6. The clock: positions with nothing to log in front of them.
                 _ = tick.tick() => self.confirm_idle(),
             }
@@ -248,10 +261,10 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Gives the writers their next work. What waits for the log comes first: nothing more is read
-    /// before it has gone on.
+    /// Gives the writer its next work, if it is free. What waits for the log comes first: nothing
+    /// more is read before it has gone on.
     fn work_if_due(&mut self) -> Result<()> {
-        if self.intake.waits() && self.appends.is_idle() {
+        if self.intake.waits() && self.writer.is_some() {
             self.ask()?;
         }
         self.append_if_due();
@@ -262,38 +275,72 @@ impl Session<'_> {
     fn ask(&mut self) -> Result<()> {
         if self.intake.hands_over_first() {
             let chunk = self.intake.take_batch();
-            self.appends.append(chunk);
-        } else {
-            self.appends.ask(self.intake.question()?);
+            self.append(chunk);
+            return Ok(());
         }
+        let question = self.intake.question()?;
+        let Some(mut writer) = self.writer.take() else {
+            return Ok(());
+        };
+        self.working = Some(match question {
+            Question::Rows(rows) => Box::pin(async move {
+                let found = writer.last_events(&rows).await;
+                (writer, found.map(|records| Done::Found(rows, records)))
+            }),
+            Question::Objects(objects) => Box::pin(async move {
+                let found = writer.objects(&objects).await;
+                let found = found.map(|records| Done::FoundObjects(objects, records));
+                (writer, found)
+            }),
+        });
         Ok(())
     }
 
-    /// Starts to append what has gathered, if a writer is free: at once where a transaction ends,
+    /// Starts to append what has gathered, if the writer is free: at once where a transaction ends,
     /// in parts where one does not end within a batch.
     fn append_if_due(&mut self) {
         let batch = &self.intake.batch;
         let due = !batch.is_empty() && (batch.at_boundary() || batch.bytes() >= BATCH_BYTES);
-        if due && self.appends.may_append(batch.bytes()) {
+        if due && self.writer.is_some() {
             let chunk = self.intake.take_batch();
-            self.appends.append(chunk);
+            self.append(chunk);
         }
     }
 
-    /// Takes what a writer has done.
-    async fn settle(&mut self, done: Done) -> Result<()> {
-        let ended = match done {
+    fn append(&mut self, chunk: Chunk) {
+        let Some(mut writer) = self.writer.take() else {
+            return;
+        };
+        self.working = Some(Box::pin(async move {
+            let outcome = writer.append(&chunk).await;
+            (
+                writer,
+                outcome.map(|durable| Done::Appended(chunk, durable)),
+            )
+        }));
+    }
+
+    /// Takes the writer back, and what it has done.
+    async fn settle(&mut self, (writer, outcome): (Writer, Result<Done>)) -> Result<()> {
+        self.working = None;
+        let done = outcome?;
+        self.writer = Some(writer);
+        match done {
             Done::Appended(chunk, durable) => {
                 self.appended(chunk, durable);
-                return Ok(());
+                Ok(())
             }
-            Done::Found(rows, records) => self.intake.supply(rows, records).await?,
+            Done::Found(rows, records) => {
+                let ended = self.intake.supply(rows, records).await?;
+                self.capturer.metrics.transactions.inc_by(ended);
+                Ok(())
+            }
             Done::FoundObjects(objects, records) => {
-                self.intake.supply_objects(objects, records).await?
+                let ended = self.intake.supply_objects(objects, records).await?;
+                self.capturer.metrics.transactions.inc_by(ended);
+                Ok(())
             }
-        };
-        self.capturer.metrics.transactions.inc_by(ended);
-        Ok(())
+        }
     }
 
     /// Acknowledges what is durable and shows it to readers.
@@ -340,10 +387,10 @@ impl Session<'_> {
     fn confirm_idle(&mut self) {
         let idle = self.intake.between_transactions()
             && self.intake.batch.is_empty()
-            && self.appends.is_idle();
+            && self.writer.is_some();
         let position = self.intake.position;
         if idle && idle::is_due(position, self.acknowledged, self.acknowledged_at.elapsed()) {
-            self.appends.append(Chunk::position(position));
+            self.append(Chunk::position(position));
         }
     }
 
@@ -354,23 +401,27 @@ impl Session<'_> {
             if self.intake.batch.at_boundary() {
                 self.append_if_due();
             }
-            if self.appends.is_idle() {
+            if self.working.is_none() {
                 return Ok(Ended::Stopped);
             }
-            let done = self.appends.done().await?;
+            let done = worked(&mut self.working).await;
             self.settle(done).await?;
         }
     }
 }
 
-/// Waits until a time; for ever, if there is none.
-async fn gathered(nap: &Nap, until: Option<Instant>) {
-    match until {
-        // Without its timer it has gathered: only speed depends on it.
-        Some(until) => drop(
-            nap.take(until.saturating_duration_since(Instant::now()))
-                .await,
-        ),
+/// Waits for what the writer does; for ever, if it does nothing.
+async fn worked(working: &mut Option<Working>) -> (Writer, Result<Done>) {
+    match working {
+        Some(working) => working.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a time; for ever, if there is none.
+async fn reached(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -281,12 +281,6 @@ impl Chunk {
         }
     }
 
-    /// Whether more of its last transaction follows.
-    #[must_use]
-    pub fn is_part(&self) -> bool {
-        matches!(self.end, End::Open)
-    }
-
     /// Whether readers have nothing to see in it.
     #[must_use]
     pub fn is_position(&self) -> bool {

@@ -26,8 +26,9 @@ use crate::wal::{Connection, Lsn, Target, server_error::sql_fault};
 /// then read from the checkpoint.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Bytes of one message of a COPY: each is copied on its way, and the copy's buffer stays.
-const PIECE_BYTES: usize = 128 << 10;
+/// Bytes of one message of a COPY. A batch is one, but for rows that are larger: the server takes no
+/// message of 1 GiB, and each is copied on its way.
+const PIECE_BYTES: usize = 8 << 20;
 
 /// Appends to the log under one epoch.
 pub struct Writer {
@@ -97,31 +98,23 @@ impl Writer {
         })
     }
 
-    /// Whether a COPY is open for the rest of a transaction.
+    /// The connection, to watch for its end.
     #[must_use]
-    pub fn is_copying(&self) -> bool {
-        self.copying.is_some()
+    pub fn connection(&self) -> Connection {
+        self.connection.clone()
     }
 
-    /// Sends the rows of a chunk; [`end`](Self::end) commits them.
+    /// Appends a chunk. Where it ends a transaction, everything since the last one is committed
+    /// together with the checkpoint; else the COPY stays open for the rest of that transaction. A
+    /// position alone only moves the checkpoint.
     ///
     /// # Errors
-    /// Transient if the database is gone, full or read-only. After an error the writer is done: what
-    /// was committed stands in the checkpoint.
-    pub async fn send(&mut self, chunk: &Chunk) -> Result<()> {
-        match chunk.count {
-            0 => Ok(()),
-            _ => within(self.copy(chunk)).await,
+    /// Fenced if another writer claimed the log; transient if the database is gone, full or read-only.
+    /// After an error the writer is done: what was committed stands in the checkpoint.
+    pub async fn append(&mut self, chunk: &Chunk) -> Result<Option<Durable>> {
+        if chunk.count > 0 {
+            within(self.send(chunk)).await?;
         }
-    }
-
-    /// Ends a chunk whose rows were sent. Where it ends a transaction, everything since the last one
-    /// is committed together with the checkpoint; else the COPY stays open for the rest of that
-    /// transaction. A position alone only moves the checkpoint.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send); fenced if another writer claimed the log.
-    pub async fn end(&mut self, chunk: &Chunk) -> Result<Option<Durable>> {
         match chunk.end {
             End::Transaction(end) => within(self.commit(end, chunk)).await.map(Some),
             End::Position(position) => within(self.skip_to(position)).await.map(Some),
@@ -139,7 +132,7 @@ impl Writer {
         Ok(Durable::committed(position))
     }
 
-    async fn copy(&mut self, chunk: &Chunk) -> Result<()> {
+    async fn send(&mut self, chunk: &Chunk) -> Result<()> {
         let fault = |error| sql_fault("cannot append to the log", error);
         if chunk.next_sequence_id > self.segments_end {
             self.make_room(chunk.next_sequence_id).await?;
@@ -158,9 +151,8 @@ impl Writer {
             let mut rows = chunk.rows.clone();
             while !rows.is_empty() {
                 let piece = rows.split_to(rows.len().min(PIECE_BYTES));
-                sink.feed(piece).await.map_err(fault)?;
+                sink.send(piece).await.map_err(fault)?;
             }
-            sink.flush().await.map_err(fault)?;
             failpoint::pass("log.rows")?;
         }
         Ok(())

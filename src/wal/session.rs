@@ -42,8 +42,8 @@ type Socket = BufReader<Transport>;
 /// A session that is logged in and has not started to stream.
 pub struct GatedSession {
     socket: Socket,
-    /// How long messages may gather at the server's end while nobody reads.
-    gathers_for: Option<Duration>,
+    /// Whether messages gather at the server's end while nobody reads.
+    gathers: bool,
     source: Source,
 }
 
@@ -94,14 +94,14 @@ impl GatedSession {
         let login = async {
             let transport = Transport::connect(&source.target).await?;
             // Only speed depends on it.
-            let gathers_for = transport.gathers_for().unwrap_or_default();
+            let gathers = transport.shorten_if_local().unwrap_or(false);
             let mut socket = BufReader::with_capacity(READ_BUFFER, transport);
             if log_in(&mut socket, source).await? == SQL_ASCII {
                 command_rows(&mut socket, &source.target, AS_IT_IS).await?;
             }
             command_rows(&mut socket, &source.target, PIN_NEWER_SETTINGS).await?;
             Ok(Self {
-                gathers_for,
+                gathers,
                 socket,
                 source: source.clone(),
             })
@@ -184,7 +184,7 @@ impl GatedSession {
         );
         bounded(&self.source, start(&mut self.socket, &self.source, &sql)).await?;
         Ok(Stream {
-            gathers_for: self.gathers_for,
+            gathers: self.gathers,
             streams,
             socket: self.socket,
             reader: MessageReader::new(),
@@ -229,7 +229,7 @@ async fn bounded<T>(source: &Source, step: impl Future<Output = Result<T>>) -> R
 /// A running stream. Dropping it closes the connection.
 pub struct Stream {
     socket: Socket,
-    gathers_for: Option<Duration>,
+    gathers: bool,
     streams: bool,
     /// Keeps what it has of a message when a read is dropped.
     reader: MessageReader,
@@ -289,10 +289,10 @@ impl Stream {
         self.receive().now_or_never().transpose()
     }
 
-    /// For how long it pays to let data gather at the server's end while much is coming.
+    /// Whether it pays to let data gather at the server's end while much is coming.
     #[must_use]
-    pub fn gathers_for(&self) -> Option<Duration> {
-        self.gathers_for
+    pub fn gathers(&self) -> bool {
+        self.gathers
     }
 
     /// Whether large transactions arrive while they run.

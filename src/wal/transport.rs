@@ -24,12 +24,6 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// 64 KiB a backlog of small transactions is read about twice as fast as with 256 KiB.
 const LOCAL_WINDOW: usize = 64 << 10;
 
-/// How long the server works on what that window holds, at its best.
-const FILLS_WINDOW: Duration = Duration::from_micros(1000);
-
-/// The same of a Unix socket, whose buffer holds fewer messages: then the server would wait for us.
-const FILLS_SOCKET: Duration = Duration::from_micros(250);
-
 /// A connection to a server, before any login.
 pub(super) enum Transport {
     Tcp(TcpStream),
@@ -67,19 +61,20 @@ impl Transport {
         Self::encrypt(tcp, target, unreachable).await
     }
 
-    /// For how long it pays not to read while much is coming, if the server is on this machine: many
-    /// small messages then gather at its end, in few large pieces. Makes the way a short one for it.
-    pub(super) fn gathers_for(&self) -> io::Result<Option<Duration>> {
+    /// Makes the way a short one, if the server is on this machine, and says whether it is: then
+    /// many small messages gather at the server's end, in few large pieces, while nobody reads.
+    pub(super) fn shorten_if_local(&self) -> io::Result<bool> {
         let tcp = match self {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
-            Self::Unix(_) => return Ok(Some(FILLS_SOCKET)),
+            // Its buffer holds so few messages that the server would wait for us instead.
+            Self::Unix(_) => return Ok(false),
         };
-        if tcp.peer_addr()?.ip() != tcp.local_addr()?.ip() {
-            return Ok(None);
+        let local = tcp.peer_addr()?.ip() == tcp.local_addr()?.ip();
+        if local {
+            SockRef::from(tcp).set_recv_buffer_size(LOCAL_WINDOW)?;
         }
-        SockRef::from(tcp).set_recv_buffer_size(LOCAL_WINDOW)?;
-        Ok(Some(FILLS_WINDOW))
+        Ok(local)
     }
 
     /// Asks for TLS (PostgreSQL manual, "SSL Session Encryption").
