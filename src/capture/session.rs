@@ -27,7 +27,7 @@ use crate::wal::{Connection, DurablePosition as _, Lsn, Received, Source, Stream
 
 /// Bytes of log rows at which a batch is full: then the stream waits, and a transaction that is
 /// still running is streamed on into the open COPY.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 3 << 20;
 
 /// Messages that are taken in a row before the loop looks at anything else.
 const MESSAGES_PER_TURN: u32 = 256;
@@ -359,6 +359,7 @@ impl Session<'_> {
         self.capturer.metrics.batch(chunk.count, chunk.bytes());
         if durable.is_none() {
             self.partial = true;
+            self.intake.batch.reuse(chunk);
             return;
         }
         // What went in parts is not whole in memory; readers take it from the log.
@@ -373,6 +374,7 @@ impl Session<'_> {
         for progress in &chunk.progress {
             self.capturer.handover.logged(&progress.chunk);
         }
+        self.intake.batch.reuse(chunk);
     }
 
     fn acknowledge(&mut self, durable: Durable) {

@@ -52,11 +52,13 @@ pub(super) enum End {
 const LONGEST_JSON: usize = (1 << 30) - (4 << 20);
 
 /// Room that a batch has from the start at the most: for what is gathered, and the row that goes beyond.
-const MOST_ROOM: usize = 5 << 20;
+const MOST_ROOM: usize = 4 << 20;
 
 /// The batch that fills.
 pub struct Batch {
     rows: Vec<u8>,
+    /// The buffer of a batch that is done.
+    spare: Option<Vec<u8>>,
     marks: Vec<Mark>,
     next_sequence_id: i64,
     count: usize,
@@ -108,6 +110,7 @@ impl Batch {
     pub fn new(next_sequence_id: i64) -> Self {
         Self {
             rows: Vec::new(),
+            spare: None,
             marks: Vec::new(),
             next_sequence_id,
             count: 0,
@@ -231,12 +234,22 @@ impl Batch {
         !self.open
     }
 
+    /// Takes the buffer of a chunk that is done, unless readers still share it.
+    pub fn reuse(&mut self, chunk: Chunk) {
+        if chunk.rows.is_unique() && chunk.rows.len() <= MOST_ROOM {
+            let mut rows = Vec::from(chunk.rows);
+            rows.clear();
+            self.spare = Some(rows);
+        }
+    }
+
     /// Takes what has gathered and leaves an empty batch that goes on behind it.
     pub fn take(&mut self) -> Chunk {
         // Batches come in the size of the one before.
+        let room = || Vec::with_capacity(self.rows.len().min(MOST_ROOM));
         let mut next = Self {
             open: self.open,
-            rows: Vec::with_capacity(self.rows.len().min(MOST_ROOM)),
+            rows: self.spare.take().unwrap_or_else(room),
             marks: Vec::with_capacity(self.marks.len()),
             ..Self::new(self.next_sequence_id)
         };
@@ -246,9 +259,11 @@ impl Batch {
             next.scheduled = std::mem::take(&mut self.scheduled);
         }
         let mut full = std::mem::replace(self, next);
-        // Readers may hold a chunk for long: no more than twice what is in it.
-        full.rows.shrink_to(2 * full.rows.len());
-        full.marks.shrink_to(2 * full.marks.len());
+        if !full.marks.is_empty() {
+            // Readers may hold a chunk for long: no more than twice what is in it.
+            full.rows.shrink_to(2 * full.rows.len());
+            full.marks.shrink_to(2 * full.marks.len());
+        }
         Chunk {
             rows: full.rows.into(),
             count: full.count,

@@ -26,9 +26,8 @@ use crate::wal::{Connection, Lsn, Target, server_error::sql_fault};
 /// then read from the checkpoint.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Bytes of one message of a COPY. A batch is one, but for rows that are larger: the server takes no
-/// message of 1 GiB, and each is copied on its way.
-const PIECE_BYTES: usize = 8 << 20;
+/// Bytes of one message of a COPY: each is copied on its way, and the copy's buffer stays.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Appends to the log under one epoch.
 pub struct Writer {
@@ -151,8 +150,9 @@ impl Writer {
             let mut rows = chunk.rows.clone();
             while !rows.is_empty() {
                 let piece = rows.split_to(rows.len().min(PIECE_BYTES));
-                sink.send(piece).await.map_err(fault)?;
+                sink.feed(piece).await.map_err(fault)?;
             }
+            sink.flush().await.map_err(fault)?;
             failpoint::pass("log.rows")?;
         }
         Ok(())
