@@ -75,16 +75,19 @@ async fn a_new_partition_is_captured_at_once_and_its_old_rows_soon() {
         rowhook.set("source.table_refresh", "1h")
     })
     .await;
+    // At once: as soon as it can see the partition, the daemon gives it its identity.
     captured
-        .execute("create table p3 partition of p for values from (20) to (30)")
+        .execute(
+            "begin;
+             create table p3 partition of p for values from (20) to (30);
+             insert into p values (20, 1, 'a', 'w'), (20, 2, null, null);
+             update p set v = 'b' where id = 1;
+             update p set id = 3 where id = 1;
+             delete from p where id = 2;
+             delete from p;
+             commit",
+        )
         .await;
-    captured
-        .execute("insert into p values (20, 1, 'a', 'w'), (20, 2, null, null)")
-        .await;
-    captured.execute("update p set v = 'b' where id = 1").await;
-    captured.execute("update p set id = 3 where id = 1").await;
-    captured.execute("delete from p where id = 2").await;
-    captured.execute("delete from p").await;
     let events = captured.logged(6).await;
     // The stream claims whole old rows, with nulls for what it does not carry.
     assert_eq!(
