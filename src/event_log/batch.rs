@@ -383,6 +383,25 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_serves_again_unless_readers_share_it() {
+        let mut batch = Batch::new(1);
+        batch.rows.resize(1_000, b'x');
+        let chunk = batch.take();
+        let shared = chunk.rows.clone();
+        batch.reuse(chunk);
+        assert!(batch.spare.is_none());
+        drop(shared);
+
+        batch.rows.resize(1_000, b'y');
+        let chunk = batch.take();
+        let again = chunk.rows.as_ptr();
+        batch.reuse(chunk);
+        assert_eq!(batch.take().bytes(), 0);
+        assert_eq!(batch.rows.as_ptr(), again);
+        assert!(batch.rows.is_empty());
+    }
+
+    #[test]
     fn a_note_behind_a_transaction_does_not_hide_when_that_was_committed() {
         let end = |lsn, commit_time| TransactionEnd {
             commit_lsn: Lsn(lsn),
