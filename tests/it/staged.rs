@@ -399,9 +399,19 @@ async fn without_a_temporary_directory_it_says_so_and_tries_again() {
     assert_eq!(streamed.daemon.stop().await, Some(0));
 }
 
-/// Ticks are not events: the time itself is what is tested here.
-async fn longer_than_the_silence() {
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+/// Waits until the server has heard from the daemon five seconds from now.
+async fn heard_later(streamed: &Streamed) {
+    let client = streamed.database.client().await;
+    let heard = "select coalesce(max(reply_time) >= $1::text::timestamptz + interval '5 s', false)
+                   from pg_stat_replication r join pg_replication_slots s on s.active_pid = r.pid
+                  where s.database = current_database()";
+    let now = client.query_one("select now()::text", &[]).await.unwrap();
+    let now: String = now.get(0);
+    wait_for(&streamed.log, "feedback", async || {
+        let row = client.query_one(heard, &[&now]).await.unwrap();
+        row.get(0)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -425,7 +435,7 @@ async fn a_staged_transaction_that_waits_for_the_log_keeps_its_session() {
             .execute(&format!("begin; {}; commit", rows("t", first, 20_000)))
             .await;
     }
-    longer_than_the_silence().await;
+    heard_later(&streamed).await;
     log_cluster.signal_backends("CONT", writer).await;
     wait_for_logged(&client, 40_001).await;
     let (_, metrics) = streamed.daemon.get("/metrics").await;
