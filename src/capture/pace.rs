@@ -2,28 +2,51 @@
 //!
 //! The server sends each message on its own as soon as the socket takes it. A reader that is always
 //! ready makes it pay a system call and a wake-up per message; one that lets data gather while much
-//! is coming gets it in few, large pieces, if the way between them is short. While little is coming
-//! nothing ever waits.
+//! is coming gets it in few, large pieces, if the way between them is short. And what comes in one
+//! piece is one commit of the log: under many small transactions, commits of their own are what the
+//! application beside feels most. While little is coming nothing ever waits.
+//!
+//! What gathers is less than what surely has room on the way. So the server never waits for the
+//! reader, and a reader that has fallen behind sees more than that, and waits no longer.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Over this time messages are counted.
+/// Over this time is counted what comes.
 const WINDOW: Duration = Duration::from_millis(10);
-/// So many in that time are much: 20,000 a second, several thousand small transactions.
-const MUCH: u32 = 200;
-/// How long data gathers: the least that the timer can do.
-const PAUSE: Duration = Duration::from_millis(1);
+
+/// So many transactions a second are many. Found by measuring `benches/run.sh app latency`.
+const MANY_TRANSACTIONS: f64 = 2_500.0;
+/// How long small transactions gather at the most.
+const LONGEST: Duration = Duration::from_millis(5);
+/// Messages that have room in a Unix socket's buffer (some 160 of them), twice counted.
+const MESSAGES_ON_THE_WAY: f64 = 96.0;
+/// Bytes that have room in a local connection's window, likewise.
+const BYTES_ON_THE_WAY: f64 = 24.0 * 1024.0;
+
+/// So many messages a second are much.
+const MUCH: f64 = 20_000.0;
+/// The least that the timer can do.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// What was read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Taken {
+    pub(super) messages: u32,
+    pub(super) bytes: usize,
+    /// Transactions that ended in it.
+    pub(super) transactions: u32,
+}
 
 /// How fast messages come, and whether to wait for more of them.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Whether it pays on this connection.
+    /// Whether it pays on this connection to let a backlog gather.
     gathers: bool,
     since: Instant,
-    taken: u32,
-    much: bool,
+    taken: Taken,
+    pause: Option<Duration>,
     pause_ends: Option<Instant>,
 }
 
@@ -32,23 +55,24 @@ impl Pace {
         Self {
             gathers,
             since: now,
-            taken: 0,
-            much: false,
+            taken: Taken::default(),
+            pause: None,
             pause_ends: None,
         }
     }
 
-    /// Messages were taken; `drained` if no more are waiting.
-    pub(super) fn took(&mut self, messages: u32, drained: bool, now: Instant) {
-        self.taken = self.taken.saturating_add(messages);
+    /// This was taken; `drained` if no more is waiting.
+    pub(super) fn took(&mut self, taken: Taken, drained: bool, now: Instant) {
+        self.taken.messages = self.taken.messages.saturating_add(taken.messages);
+        self.taken.bytes = self.taken.bytes.saturating_add(taken.bytes);
+        self.taken.transactions = self.taken.transactions.saturating_add(taken.transactions);
         let elapsed = now.saturating_duration_since(self.since);
         if elapsed >= WINDOW {
-            let windows = elapsed.as_secs_f64() / WINDOW.as_secs_f64();
-            self.much = f64::from(self.taken) >= f64::from(MUCH) * windows;
-            self.taken = 0;
+            self.pause = pause(self.taken, elapsed.as_secs_f64(), self.gathers);
+            self.taken = Taken::default();
             self.since = now;
         }
-        self.pause_ends = (self.gathers && self.much && drained).then(|| now + PAUSE);
+        self.pause_ends = self.pause.filter(|_| drained).map(|pause| now + pause);
     }
 
     /// Until when data gathers; `None` if it is to be read at once.
@@ -57,54 +81,139 @@ impl Pace {
     }
 }
 
+/// How long what comes as fast as this is to gather.
+#[allow(clippy::cast_precision_loss)] // rates
+fn pause(taken: Taken, seconds: f64, gathers: bool) -> Option<Duration> {
+    let messages = f64::from(taken.messages) / seconds;
+    let bytes = taken.bytes as f64 / seconds;
+    let transactions = f64::from(taken.transactions) / seconds;
+    let has_room = (MESSAGES_ON_THE_WAY / messages)
+        .min(BYTES_ON_THE_WAY / bytes)
+        .min(LONGEST.as_secs_f64());
+    if transactions >= MANY_TRANSACTIONS && has_room >= LEAST.as_secs_f64() {
+        return Some(Duration::from_secs_f64(has_room));
+    }
+    (gathers && messages >= MUCH).then_some(LEAST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Takes `messages` every `step` for a second; says whether the last ones were followed by a pause.
-    fn pauses(messages: u32, step: Duration, drained: bool) -> bool {
+    const SMALL: Taken = Taken {
+        messages: 3,
+        bytes: 600,
+        transactions: 1,
+    };
+
+    fn times(taken: Taken, times: u32) -> Taken {
+        Taken {
+            messages: taken.messages * times,
+            bytes: taken.bytes * times as usize,
+            transactions: taken.transactions * times,
+        }
+    }
+
+    /// Takes this every `step` for a second; how long the last pause is.
+    fn pause_of(gathers: bool, taken: Taken, step: Duration, drained: bool) -> Option<Duration> {
         let start = Instant::now();
-        let (mut pace, mut now) = (Pace::new(true, start), start);
+        let (mut pace, mut now) = (Pace::new(gathers, start), start);
         while now < start + Duration::from_secs(1) {
             now += step;
-            pace.took(messages, drained, now);
+            pace.took(taken, drained, now);
         }
-        pace.gathers_until(now).is_some()
+        pace.gathers_until(now).map(|end| end - now)
+    }
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[tokio::test]
+    async fn nothing_waits_while_little_is_coming() {
+        assert_eq!(pause_of(true, SMALL, 2 * MILLISECOND, true), None);
+        assert_eq!(pause_of(true, SMALL, MILLISECOND, true), None);
+        let large = Taken {
+            messages: 12,
+            bytes: 20_000,
+            transactions: 1,
+        };
+        assert_eq!(pause_of(true, large, MILLISECOND, true), None);
     }
 
     #[tokio::test]
-    async fn data_gathers_only_while_much_is_coming_and_none_is_waiting() {
-        assert!(
-            !pauses(4, Duration::from_millis(2), true),
-            "500 small transactions a second"
+    async fn many_small_transactions_gather_on_any_connection() {
+        for gathers in [true, false] {
+            let pause = pause_of(gathers, times(SMALL, 4), MILLISECOND, true);
+            assert_eq!(pause, Some(LONGEST), "4,000 a second");
+            let pause = pause_of(gathers, times(SMALL, 16), MILLISECOND, true);
+            assert_eq!(pause, Some(2 * MILLISECOND), "16,000 a second");
+            assert_eq!(
+                pause_of(gathers, times(SMALL, 16), MILLISECOND, false),
+                None,
+                "more is waiting"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn wide_rows_gather_for_as_long_as_they_have_room() {
+        let wide = Taken {
+            messages: 12,
+            bytes: 12 << 10,
+            transactions: 4,
+        };
+        let pause = pause_of(false, wide, MILLISECOND, true);
+        assert_eq!(pause, Some(2 * MILLISECOND));
+        let wider = Taken {
+            bytes: 400 << 10,
+            ..wide
+        };
+        assert_eq!(pause_of(false, wider, MILLISECOND, true), None);
+    }
+
+    #[tokio::test]
+    async fn a_backlog_gathers_where_that_pays() {
+        let read_at_once = Taken {
+            messages: 256,
+            bytes: 50_000,
+            transactions: 85,
+        };
+        for (taken, step) in [
+            (SMALL, Duration::from_micros(20)),
+            (read_at_once, 2 * MILLISECOND),
+        ] {
+            assert_eq!(pause_of(true, taken, step, true), Some(LEAST));
+            assert_eq!(pause_of(true, taken, step, false), None);
+        }
+        assert_eq!(
+            pause_of(false, SMALL, Duration::from_micros(20), true),
+            None
         );
-        assert!(
-            !pauses(4, Duration::from_millis(1), true),
-            "1,000 small transactions a second"
-        );
-        assert!(
-            pauses(1, Duration::from_micros(20), true),
-            "a backlog, message by message"
-        );
-        assert!(
-            pauses(256, Duration::from_millis(3), true),
-            "a backlog, in large pieces"
-        );
-        assert!(
-            !pauses(256, Duration::from_millis(3), false),
-            "more is waiting"
-        );
+    }
+
+    /// As a server that fills what has room and then waits would be read: each time a full buffer.
+    #[tokio::test]
+    async fn a_reader_that_is_behind_does_not_stay_behind() {
+        let full = times(SMALL, 160 / 3);
+        let start = Instant::now();
+        let (mut pace, mut now) = (Pace::new(false, start), start);
+        pace.took(times(SMALL, 40), true, start + WINDOW);
+        assert!(pace.gathers_until(start + WINDOW).is_some());
+        for _ in 0..20 {
+            now = pace.gathers_until(now).unwrap_or(now) + Duration::from_micros(100);
+            pace.took(full, true, now);
+        }
+        assert_eq!(pace.gathers_until(now), None);
     }
 
     #[tokio::test]
     async fn the_first_message_after_a_lull_is_read_at_once() {
         let start = Instant::now();
         let mut pace = Pace::new(true, start);
-        pace.took(100_000, true, start + WINDOW);
+        pace.took(times(SMALL, 30_000), true, start + WINDOW);
         assert!(pace.gathers_until(start + WINDOW).is_some());
         let later = start + Duration::from_secs(60);
         assert_eq!(pace.gathers_until(later), None);
-        pace.took(1, true, later);
+        pace.took(SMALL, true, later);
         assert_eq!(pace.gathers_until(later), None);
     }
 }

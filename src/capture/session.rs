@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::backfill::Handover;
 use super::histories::{KnownHistories, note_published};
+use super::idle;
 use super::inflow::Inflow;
 use super::intake::{Intake, Question};
+use super::pace::{Pace, Taken};
 use super::start::prepare_log;
-use super::{idle, pace::Pace};
 use crate::event::Capture;
 use crate::event_log::history::LastEvent;
 use crate::event_log::objects::Object;
@@ -235,9 +236,13 @@ impl Session<'_> {
     /// Takes a message, and those that wait behind it: the other arms need no look for each one.
     async fn take(&mut self, first: Received) -> Result<()> {
         let mut next = Some(first);
-        let mut taken = 0;
+        let mut taken = Taken::default();
         while let Some(received) = next {
+            if let Received::Data { message, .. } = &received {
+                taken.bytes += message.len();
+            }
             if self.intake.take(received).await? {
+                taken.transactions += 1;
                 self.capturer.metrics.transactions.inc();
                 if let Ok(note) = self.notes.try_recv() {
                     self.intake.note(note)?;
@@ -245,12 +250,11 @@ impl Session<'_> {
                 if let Ok(due) = self.due.try_recv() {
                     self.intake.schedule(due)?;
                 }
-                self.append_if_due();
             }
-            taken += 1;
+            taken.messages += 1;
             let full =
                 self.intake.batch.bytes() >= BATCH_BYTES || self.intake.held_bytes() >= BATCH_BYTES;
-            if full || taken == MESSAGES_PER_TURN {
+            if full || taken.messages == MESSAGES_PER_TURN {
                 self.pace.took(taken, false, Instant::now());
                 return Ok(());
             }
