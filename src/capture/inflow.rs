@@ -60,6 +60,11 @@ impl Inflow {
         !self.staging.as_ref().is_some_and(Staging::releases) && self.stream.is_drained()
     }
 
+    /// As [`Stream::rest`].
+    pub(super) fn rest(&mut self) -> Result<()> {
+        self.stream.rest()
+    }
+
     /// As [`Stream::not_listening`].
     pub(super) async fn not_listening(&mut self) -> Result<()> {
         self.stream.not_listening().await

@@ -82,7 +82,7 @@ impl Pace {
 }
 
 /// How long what comes as fast as this is to gather.
-#[allow(clippy::cast_precision_loss)] // rates
+#[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
 fn pause(taken: Taken, seconds: f64, gathers: bool) -> Option<Duration> {
     let messages = f64::from(taken.messages) / seconds;
     let bytes = taken.bytes as f64 / seconds;

@@ -207,6 +207,9 @@ impl Session<'_> {
             if !has_room {
                 self.stream.not_listening().await?;
             }
+            if !has_room || gathers_until.is_some() {
+                self.stream.rest()?;
+            }
             tokio::select! {
                 biased;
                 // 1. Asked to stop: what is complete is still committed.

@@ -4,6 +4,7 @@ pub mod catalog;
 mod command;
 mod connect;
 pub mod description;
+mod line;
 mod login;
 mod lsn;
 pub mod publication;

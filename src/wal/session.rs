@@ -307,6 +307,15 @@ impl Stream {
         self.last_read < READ_BUFFER / 2
     }
 
+    /// Nothing is received for a moment: what arrives meanwhile wakes nobody.
+    ///
+    /// # Errors
+    /// Transient when the connection is lost.
+    pub fn rest(&mut self) -> Result<()> {
+        let rested = self.socket.get_mut().rest();
+        rested.map_err(|error| session_fault(&self.source.target, &error.into()))
+    }
+
     /// Nobody receives for a while: the server's silence does not count, and it still hears from us.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::line::Line;
 use super::{Target, TlsMode, tls};
 use crate::fault::{Fault, Result};
 
@@ -26,9 +27,8 @@ const LOCAL_WINDOW: usize = 64 << 10;
 
 /// A connection to a server, before any login.
 pub(super) enum Transport {
-    Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-    Unix(UnixStream),
+    Plain(Line),
+    Tls(Box<TlsStream<Line>>),
 }
 
 impl Transport {
@@ -48,7 +48,7 @@ impl Transport {
             let path = format!("{}/.s.PGSQL.{}", target.host, target.port);
             return UnixStream::connect(&path)
                 .await
-                .map(Self::Unix)
+                .map(|unix| Self::Plain(Line::Unix(unix)))
                 .map_err(unreachable);
         }
         let tcp = TcpStream::connect((target.host.as_str(), target.port))
@@ -56,7 +56,7 @@ impl Transport {
             .map_err(unreachable)?;
         notice_dead_peers(&tcp).map_err(unreachable)?;
         if target.tls.mode == TlsMode::Disable {
-            return Ok(Self::Tcp(tcp));
+            return Ok(Self::Plain(Line::Tcp(tcp)));
         }
         Self::encrypt(tcp, target, unreachable).await
     }
@@ -64,17 +64,27 @@ impl Transport {
     /// Makes the way a short one, if the server is on this machine, and says whether it is: then
     /// many small messages gather at the server's end, in few large pieces, while nobody reads.
     pub(super) fn shorten_if_local(&self) -> io::Result<bool> {
-        let tcp = match self {
-            Self::Tcp(stream) => stream,
+        let line = match self {
+            Self::Plain(line) => line,
             Self::Tls(stream) => stream.get_ref().0,
-            // Its buffer holds so few messages that the server would wait for us instead.
-            Self::Unix(_) => return Ok(false),
+        };
+        // A Unix socket's buffer holds so few messages that the server would wait for us instead.
+        let Line::Tcp(tcp) = line else {
+            return Ok(false);
         };
         let local = tcp.peer_addr()?.ip() == tcp.local_addr()?.ip();
         if local {
             SockRef::from(tcp).set_recv_buffer_size(LOCAL_WINDOW)?;
         }
         Ok(local)
+    }
+
+    /// See [`Line::rest`].
+    pub(super) fn rest(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(line) => line.rest(),
+            Self::Tls(stream) => stream.get_mut().0.rest(),
+        }
     }
 
     /// Asks for TLS (PostgreSQL manual, "SSL Session Encryption").
@@ -90,7 +100,7 @@ impl Transport {
         let refused = || Fault::permanent(format!("cannot connect to {}", target.label()));
         match (answer, target.tls.mode) {
             (b'S', _) => {}
-            (_, TlsMode::Prefer) => return Ok(Self::Tcp(tcp)),
+            (_, TlsMode::Prefer) => return Ok(Self::Plain(Line::Tcp(tcp))),
             _ => {
                 return Err(refused()
                     .because("the server does not offer TLS")
@@ -101,7 +111,7 @@ impl Transport {
             ServerName::try_from(target.host.clone()).map_err(|error| refused().because(error))?;
         let connector = TlsConnector::from(Arc::new(tls::client_config(&target.tls)?));
         let stream = connector
-            .connect(name, tcp)
+            .connect(name, Line::Tcp(tcp))
             .await
             .map_err(|error| match error.kind() {
                 // A certificate that is not trusted, or a client certificate that is missing.
@@ -132,9 +142,8 @@ impl AsyncRead for Transport {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Plain(line) => Pin::new(line).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -146,25 +155,22 @@ impl AsyncWrite for Transport {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Plain(line) => Pin::new(line).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Plain(line) => Pin::new(line).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Plain(line) => Pin::new(line).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
