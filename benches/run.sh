@@ -24,7 +24,8 @@
 #   idle        4   IDLE_SECONDS=60, once for each run
 #   width batch tables webhooks match: how the rate changes; 8 in all. GROWTH_ROWS=100000
 #
-# For all: RUNS=3, ROWHOOK=target/release/rowhook, PG_BIN=/usr/lib/postgresql/15/bin, BENCH_TMP=/tmp
+# For all: RUNS=3, USED_WAL=8 (gigabytes of WAL files that each cluster begins with; half a minute for each case),
+# ROWHOOK=target/release/rowhook, PG_BIN=/usr/lib/postgresql/15/bin, BENCH_TMP=/tmp
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,7 +45,7 @@ program() {
 BENCH_ROWHOOK=$(realpath "$ROWHOOK")
 BENCH_LATENCY=$(program latency)
 BENCH_DELIVER=$(program deliver)
-BENCH_RESULTS=$(realpath -m "$TARGET/bench")
+BENCH_RESULTS=${BENCH_RESULTS:-$(realpath -m "$TARGET/bench")}
 export BENCH_ROWHOOK BENCH_LATENCY BENCH_DELIVER BENCH_RESULTS
 export PYTHONPATH=benches PYTHONDONTWRITEBYTECODE=1
 exec python3 -m bench "$@"

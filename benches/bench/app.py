@@ -90,7 +90,7 @@ def latencies(prefix):
 
 def app(bench):
     results = {}
-    with bench.cluster() as cluster:
+    with bench.cluster(used_wal=bench.sizes.used_wal) as cluster:
         application = Application(bench, cluster)
         application.prepare()
         for run, variants in rounds(bench.sizes.runs, VARIANTS):

@@ -63,7 +63,12 @@ def quoted(value):
 
 
 class Cluster:
-    def __init__(self, **settings):
+    """`used_wal`: gigabytes of WAL files that are there to be used again, as a server that has run for a while
+    has them. A new file is filled with zeros first, by the session that needs it."""
+
+    def __init__(self, used_wal=0, **settings):
+        self.used_wal = used_wal
+        settings = {"min_wal_size": f"{used_wal}GB"} | settings if used_wal else settings
         self.programs = find_programs()
         self.port = free_port()
         self.settings = settings
@@ -95,6 +100,10 @@ class Cluster:
             file.writelines(f"{key} = {quoted(value)}\n" for key, value in self.settings.items())
         log = self.home + "/data/server.log"
         self._serve(as_server, "pg_ctl", "-s", "-w", "-D", self.home + "/data", "-l", log, "start")
+        if self.used_wal:
+            message = "pg_logical_emit_message(false, 'bench', repeat('used', 262144))"
+            self.sql("postgres", f"select count({message}) from generate_series(1, 1024 * {self.used_wal})")
+            self.checkpoint()
 
     def _serve(self, as_server, program, *arguments):
         command = [*as_server, os.path.join(self.programs, program), *arguments]

@@ -148,7 +148,7 @@ def inserts(bench):
         orders.backlog(cluster, database, orders.INSERT, bench.sizes.rows)
 
     backlog = Backlog("inserts", bench.sizes.rows, f"{bench.sizes.rows:,} single-row inserts", lambda *_: None, make)
-    with bench.cluster() as cluster:
+    with bench.cluster(used_wal=bench.sizes.used_wal) as cluster:
         drains = Drains(bench, cluster, backlog).all()
     return lines(backlog, drains, {"tcp": ratio_at_least(1.2), "socket": ratio_at_least(0.8)})
 
@@ -165,7 +165,7 @@ def updates(bench):
         orders.backlog(cluster, database, orders.UPDATE, changes, rows=changes)
 
     backlog = Backlog("updates", changes, f"{changes:,} updates, REPLICA IDENTITY FULL", prepare, make)
-    with bench.cluster() as cluster:
+    with bench.cluster(used_wal=bench.sizes.used_wal) as cluster:
         drains = Drains(bench, cluster, backlog).all()
     return lines(backlog, drains, {"tcp": ratio_at_least(1.0)})
 
@@ -174,7 +174,7 @@ def large(bench):
     rows = bench.sizes.large_rows
     make = lambda cluster, database: orders.fill(cluster, database, rows)
     backlog = Backlog("large", rows, f"one transaction of {rows:,} rows", lambda *_: None, make)
-    with bench.cluster() as cluster:
+    with bench.cluster(used_wal=bench.sizes.used_wal) as cluster:
         drains = Drains(bench, cluster, backlog).all()
     early = [drain["first"] for drain in drains if drain.get("first", rows) < rows]
     if early:

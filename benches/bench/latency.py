@@ -22,7 +22,7 @@ GOAL_RATE = 1_000
 def latency(bench):
     rates = bench.sizes.rates
     found = {rate: [] for rate in rates}
-    with bench.cluster() as cluster:
+    with bench.cluster(used_wal=bench.sizes.used_wal) as cluster:
         for run in range(1, bench.sizes.runs + 1):
             for rate in rates if run % 2 else reversed(rates):
                 found[rate].append(one_run(bench, cluster, f"latency_{rate}_{run}", rate))

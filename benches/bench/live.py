@@ -16,7 +16,7 @@ def hook(sink, name):
 
 def one_pass(bench):
     events, runs = bench.sizes.pass_events, bench.sizes.runs
-    with bench.cluster() as cluster, Sink(bench) as sink:
+    with bench.cluster(used_wal=bench.sizes.used_wal) as cluster, Sink(bench) as sink:
         cluster.create("source")
         cluster.sql("source", orders.CREATE)
         daemons = []
@@ -104,7 +104,7 @@ class Live:
 
 def live(bench):
     sizes = bench.sizes
-    with bench.cluster() as cluster, Sink(bench) as sink:
+    with bench.cluster(used_wal=bench.sizes.used_wal) as cluster, Sink(bench) as sink:
         cluster.create("live")
         cluster.sql("live", orders.CREATE)
         daemon = Rowhook(bench, "live", cluster.url("live"), listen=True).setup()

@@ -15,6 +15,7 @@ class Sizes:
         self.readers = words("READERS", "recvlogical rowhook")
         # Bound on one drain, so that a reader that stands still ends the case. Postgres' notation.
         self.drain_timeout = os.environ.get("DRAIN_TIMEOUT", "30min")
+        self.used_wal = number("USED_WAL", 8, 0)
         self.rates = [int(rate) for rate in words("RATE", "1000 500 50")]
         self.latency_seconds = number("SECONDS_LONG", 10, 2)
         self.events = number("EVENTS", 200_000, 10_000)
