@@ -50,11 +50,6 @@ impl Inflow {
         received.map(|received| staging.take(received)).transpose()
     }
 
-    /// As [`Stream::gathers`].
-    pub(super) fn gathers(&self) -> bool {
-        self.stream.gathers()
-    }
-
     /// Whether nothing more is there.
     pub(super) fn is_drained(&self) -> bool {
         !self.staging.as_ref().is_some_and(Staging::releases) && self.stream.is_drained()

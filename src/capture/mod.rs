@@ -22,5 +22,6 @@ mod staging;
 mod start;
 pub mod survey;
 pub mod tables;
+mod timer;
 
 pub use session::{Capturer, Ended, Standing};

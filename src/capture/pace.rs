@@ -2,12 +2,12 @@
 //!
 //! The server sends each message on its own as soon as the socket takes it. A reader that is always
 //! ready makes it pay a system call and a wake-up per message; one that lets data gather while much
-//! is coming gets it in few, large pieces, if the way between them is short. And what comes in one
-//! piece is one commit of the log: under many small transactions, commits of their own are what the
-//! application beside feels most. While little is coming nothing ever waits.
+//! is coming gets it in few, large pieces. And what comes in one piece is one commit of the log: under
+//! many small transactions, commits of their own are what the application beside feels most. While
+//! little is coming nothing ever waits.
 //!
-//! What gathers is less than what surely has room on the way. So the server never waits for the
-//! reader, and a reader that has fallen behind sees more than that, and waits no longer.
+//! What gathers is less than what surely has room on the way, so that the server does not wait for the
+//! reader. One that has fallen behind finds more than that each time, and waits less and less.
 
 use std::time::Duration;
 
@@ -18,17 +18,22 @@ const WINDOW: Duration = Duration::from_millis(10);
 
 /// So many transactions a second are many. Found by measuring `benches/run.sh app latency`.
 const MANY_TRANSACTIONS: f64 = 2_500.0;
-/// How long small transactions gather at the most.
-const LONGEST: Duration = Duration::from_millis(5);
-/// Messages that have room in a Unix socket's buffer (some 160 of them), twice counted.
+/// How long they gather at the most, in seconds.
+const LONGEST: f64 = 0.005;
+
+/// So many messages a second are much.
+const MUCH: f64 = 20_000.0;
+/// How long they gather at the most where transactions are few, in seconds.
+const LONGEST_OF_FEW: f64 = 0.001;
+
+/// Messages that have room in a Unix socket's buffer (some 160 of them), less a part that is to
+/// stay free.
 const MESSAGES_ON_THE_WAY: f64 = 96.0;
 /// Bytes that have room in a local connection's window, likewise.
 const BYTES_ON_THE_WAY: f64 = 24.0 * 1024.0;
 
-/// So many messages a second are much.
-const MUCH: f64 = 20_000.0;
-/// The least that the timer can do.
-const LEAST: Duration = Duration::from_millis(1);
+/// A shorter pause does not pay for its timer.
+const SHORTEST: Duration = Duration::from_micros(100);
 
 /// What was read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,8 +47,6 @@ pub(super) struct Taken {
 /// How fast messages come, and whether to wait for more of them.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Whether it pays on this connection to let a backlog gather.
-    gathers: bool,
     since: Instant,
     taken: Taken,
     pause: Option<Duration>,
@@ -51,9 +54,8 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(gathers: bool, now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
-            gathers,
             since: now,
             taken: Taken::default(),
             pause: None,
@@ -68,7 +70,7 @@ impl Pace {
         self.taken.transactions = self.taken.transactions.saturating_add(taken.transactions);
         let elapsed = now.saturating_duration_since(self.since);
         if elapsed >= WINDOW {
-            self.pause = pause(self.taken, elapsed.as_secs_f64(), self.gathers);
+            self.pause = pause(self.taken, elapsed.as_secs_f64());
             self.taken = Taken::default();
             self.since = now;
         }
@@ -83,17 +85,18 @@ impl Pace {
 
 /// How long what comes as fast as this is to gather.
 #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-fn pause(taken: Taken, seconds: f64, gathers: bool) -> Option<Duration> {
+fn pause(taken: Taken, seconds: f64) -> Option<Duration> {
     let messages = f64::from(taken.messages) / seconds;
     let bytes = taken.bytes as f64 / seconds;
     let transactions = f64::from(taken.transactions) / seconds;
-    let has_room = (MESSAGES_ON_THE_WAY / messages)
-        .min(BYTES_ON_THE_WAY / bytes)
-        .min(LONGEST.as_secs_f64());
-    if transactions >= MANY_TRANSACTIONS && has_room >= LEAST.as_secs_f64() {
-        return Some(Duration::from_secs_f64(has_room));
-    }
-    (gathers && messages >= MUCH).then_some(LEAST)
+    let longest = match (transactions >= MANY_TRANSACTIONS, messages >= MUCH) {
+        (true, _) => LONGEST,
+        (false, true) => LONGEST_OF_FEW,
+        (false, false) => return None,
+    };
+    let has_room = (MESSAGES_ON_THE_WAY / messages).min(BYTES_ON_THE_WAY / bytes);
+    let pause = Duration::try_from_secs_f64(has_room.min(longest));
+    pause.ok().filter(|pause| *pause >= SHORTEST)
 }
 
 #[cfg(test)]
@@ -115,9 +118,9 @@ mod tests {
     }
 
     /// Takes this every `step` for a second; how long the last pause is.
-    fn pause_of(gathers: bool, taken: Taken, step: Duration, drained: bool) -> Option<Duration> {
+    fn pause_of(taken: Taken, step: Duration, drained: bool) -> Option<Duration> {
         let start = Instant::now();
-        let (mut pace, mut now) = (Pace::new(gathers, start), start);
+        let (mut pace, mut now) = (Pace::new(start), start);
         while now < start + Duration::from_secs(1) {
             now += step;
             pace.took(taken, drained, now);
@@ -129,29 +132,28 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_waits_while_little_is_coming() {
-        assert_eq!(pause_of(true, SMALL, 2 * MILLISECOND, true), None);
-        assert_eq!(pause_of(true, SMALL, MILLISECOND, true), None);
+        assert_eq!(pause_of(SMALL, 2 * MILLISECOND, true), None);
+        assert_eq!(pause_of(SMALL, MILLISECOND, true), None);
         let large = Taken {
             messages: 12,
             bytes: 20_000,
             transactions: 1,
         };
-        assert_eq!(pause_of(true, large, MILLISECOND, true), None);
+        assert_eq!(pause_of(large, MILLISECOND, true), None);
     }
 
     #[tokio::test]
-    async fn many_small_transactions_gather_on_any_connection() {
-        for gathers in [true, false] {
-            let pause = pause_of(gathers, times(SMALL, 4), MILLISECOND, true);
-            assert_eq!(pause, Some(LONGEST), "4,000 a second");
-            let pause = pause_of(gathers, times(SMALL, 16), MILLISECOND, true);
-            assert_eq!(pause, Some(2 * MILLISECOND), "16,000 a second");
-            assert_eq!(
-                pause_of(gathers, times(SMALL, 16), MILLISECOND, false),
-                None,
-                "more is waiting"
-            );
-        }
+    async fn many_small_transactions_gather_as_long_as_they_have_room() {
+        let pause = pause_of(times(SMALL, 4), MILLISECOND, true);
+        assert_eq!(pause, Some(Duration::from_millis(5)), "4,000 a second");
+        let pause = pause_of(times(SMALL, 16), MILLISECOND, true);
+        assert_eq!(pause, Some(Duration::from_millis(2)), "16,000 a second");
+        let pause = pause_of(times(SMALL, 64), MILLISECOND, true);
+        assert_eq!(pause, Some(Duration::from_micros(500)), "a backlog");
+        let pause = pause_of(times(SMALL, 16), MILLISECOND, false);
+        assert_eq!(pause, None, "more is waiting");
+        let pause = pause_of(times(SMALL, 500), MILLISECOND, true);
+        assert_eq!(pause, None, "it fills at once what has room");
     }
 
     #[tokio::test]
@@ -161,55 +163,51 @@ mod tests {
             bytes: 12 << 10,
             transactions: 4,
         };
-        let pause = pause_of(false, wide, MILLISECOND, true);
+        let pause = pause_of(wide, MILLISECOND, true);
         assert_eq!(pause, Some(2 * MILLISECOND));
         let wider = Taken {
             bytes: 400 << 10,
             ..wide
         };
-        assert_eq!(pause_of(false, wider, MILLISECOND, true), None);
+        assert_eq!(pause_of(wider, MILLISECOND, true), None);
     }
 
     #[tokio::test]
-    async fn a_backlog_gathers_where_that_pays() {
-        let read_at_once = Taken {
-            messages: 256,
-            bytes: 50_000,
-            transactions: 85,
+    async fn a_large_transaction_gathers_for_a_moment() {
+        let part = |messages| Taken {
+            messages,
+            bytes: 100,
+            transactions: 0,
         };
-        for (taken, step) in [
-            (SMALL, Duration::from_micros(20)),
-            (read_at_once, 2 * MILLISECOND),
-        ] {
-            assert_eq!(pause_of(true, taken, step, true), Some(LEAST));
-            assert_eq!(pause_of(true, taken, step, false), None);
-        }
-        assert_eq!(
-            pause_of(false, SMALL, Duration::from_micros(20), true),
-            None
-        );
+        let pause = pause_of(part(30), MILLISECOND, true);
+        assert_eq!(pause, Some(MILLISECOND));
+        let pause = pause_of(part(192), MILLISECOND, true);
+        assert_eq!(pause, Some(Duration::from_micros(500)));
     }
 
     /// As a server that fills what has room and then waits would be read: each time a full buffer.
     #[tokio::test]
-    async fn a_reader_that_is_behind_does_not_stay_behind() {
+    async fn a_reader_that_is_behind_waits_less_and_less() {
         let full = times(SMALL, 160 / 3);
         let start = Instant::now();
-        let (mut pace, mut now) = (Pace::new(false, start), start);
+        let (mut pace, mut now) = (Pace::new(start), start);
         pace.took(times(SMALL, 40), true, start + WINDOW);
         assert!(pace.gathers_until(start + WINDOW).is_some());
-        for _ in 0..20 {
+        for _ in 0..500 {
             now = pace.gathers_until(now).unwrap_or(now) + Duration::from_micros(100);
             pace.took(full, true, now);
         }
-        assert_eq!(pace.gathers_until(now), None);
+        let pause = pace
+            .gathers_until(now)
+            .map_or(Duration::ZERO, |end| end - now);
+        assert!(pause <= Duration::from_micros(200), "{pause:?}");
     }
 
     #[tokio::test]
     async fn the_first_message_after_a_lull_is_read_at_once() {
         let start = Instant::now();
-        let mut pace = Pace::new(true, start);
-        pace.took(times(SMALL, 30_000), true, start + WINDOW);
+        let mut pace = Pace::new(start);
+        pace.took(times(SMALL, 100), true, start + WINDOW);
         assert!(pace.gathers_until(start + WINDOW).is_some());
         let later = start + Duration::from_secs(60);
         assert_eq!(pace.gathers_until(later), None);

@@ -17,6 +17,7 @@ use super::inflow::Inflow;
 use super::intake::{Intake, Question};
 use super::pace::{Pace, Taken};
 use super::start::prepare_log;
+use super::timer::Timer;
 use crate::event::Capture;
 use crate::event_log::history::LastEvent;
 use crate::event_log::objects::Object;
@@ -145,7 +146,8 @@ impl Capturer {
             partial: false,
             acknowledged: checkpoint.acknowledged_lsn,
             acknowledged_at: Instant::now(),
-            pace: Pace::new(stream.gathers(), Instant::now()),
+            pace: Pace::new(Instant::now()),
+            timer: Timer::new().map_err(no_timer)?,
             stream,
             control,
             intake,
@@ -184,6 +186,7 @@ struct Session<'a> {
     acknowledged: Lsn,
     acknowledged_at: Instant,
     pace: Pace,
+    timer: Timer,
 }
 
 impl Session<'_> {
@@ -229,7 +232,7 @@ impl Session<'_> {
                     let received = received?;
                     self.take(received).await?;
                 }
-                () = reached(gathers_until) => {}
+                timed = self.timer.reached(gathers_until) => timed.map_err(no_timer)?,
                 // 6. The clock: positions with nothing to log in front of them.
                 _ = tick.tick() => self.confirm_idle(),
             }
@@ -427,10 +430,6 @@ async fn worked(working: &mut Option<Working>) -> (Writer, Result<Done>) {
     }
 }
 
-/// Waits for a time; for ever, if there is none.
-async fn reached(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
+fn no_timer(error: std::io::Error) -> Fault {
+    Fault::transient("cannot set a timer of the system").because(error)
 }

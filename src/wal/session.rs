@@ -42,8 +42,6 @@ type Socket = BufReader<Transport>;
 /// A session that is logged in and has not started to stream.
 pub struct GatedSession {
     socket: Socket,
-    /// Whether messages gather at the server's end while nobody reads.
-    gathers: bool,
     source: Source,
 }
 
@@ -94,14 +92,13 @@ impl GatedSession {
         let login = async {
             let transport = Transport::connect(&source.target).await?;
             // Only speed depends on it.
-            let gathers = transport.shorten_if_local().unwrap_or(false);
+            let _ = transport.shorten_if_local();
             let mut socket = BufReader::with_capacity(READ_BUFFER, transport);
             if log_in(&mut socket, source).await? == SQL_ASCII {
                 command_rows(&mut socket, &source.target, AS_IT_IS).await?;
             }
             command_rows(&mut socket, &source.target, PIN_NEWER_SETTINGS).await?;
             Ok(Self {
-                gathers,
                 socket,
                 source: source.clone(),
             })
@@ -184,7 +181,6 @@ impl GatedSession {
         );
         bounded(&self.source, start(&mut self.socket, &self.source, &sql)).await?;
         Ok(Stream {
-            gathers: self.gathers,
             streams,
             socket: self.socket,
             reader: MessageReader::new(),
@@ -229,7 +225,6 @@ async fn bounded<T>(source: &Source, step: impl Future<Output = Result<T>>) -> R
 /// A running stream. Dropping it closes the connection.
 pub struct Stream {
     socket: Socket,
-    gathers: bool,
     streams: bool,
     /// Keeps what it has of a message when a read is dropped.
     reader: MessageReader,
@@ -287,12 +282,6 @@ impl Stream {
             return Ok(None);
         }
         self.receive().now_or_never().transpose()
-    }
-
-    /// Whether it pays to let data gather at the server's end while much is coming.
-    #[must_use]
-    pub fn gathers(&self) -> bool {
-        self.gathers
     }
 
     /// Whether large transactions arrive while they run.

@@ -61,22 +61,19 @@ impl Transport {
         Self::encrypt(tcp, target, unreachable).await
     }
 
-    /// Makes the way a short one, if the server is on this machine, and says whether it is: then
-    /// many small messages gather at the server's end, in few large pieces, while nobody reads.
-    pub(super) fn shorten_if_local(&self) -> io::Result<bool> {
+    /// Makes the way a short one, if the server is on this machine: then many small messages gather at
+    /// the server's end, in few large pieces, while nobody reads. A Unix socket's is short.
+    pub(super) fn shorten_if_local(&self) -> io::Result<()> {
         let line = match self {
             Self::Plain(line) => line,
             Self::Tls(stream) => stream.get_ref().0,
         };
-        // A Unix socket's buffer holds so few messages that the server would wait for us instead.
-        let Line::Tcp(tcp) = line else {
-            return Ok(false);
-        };
-        let local = tcp.peer_addr()?.ip() == tcp.local_addr()?.ip();
-        if local {
+        if let Line::Tcp(tcp) = line
+            && tcp.peer_addr()?.ip() == tcp.local_addr()?.ip()
+        {
             SockRef::from(tcp).set_recv_buffer_size(LOCAL_WINDOW)?;
         }
-        Ok(local)
+        Ok(())
     }
 
     /// See [`Line::rest`].
