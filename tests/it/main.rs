@@ -81,6 +81,7 @@ mod listen;
 mod log;
 mod segments;
 mod schema;
+mod locale;
 mod tables;
 mod wal_budget;
 mod transactions;

@@ -7,13 +7,14 @@ use crate::wal::server_error::sql_fault;
 
 /// Types among which a pattern looks.
 const MOST: usize = 10_000;
-/// From one type to the next by the index: as many steps as there are types, however long the log is.
+/// From one type to the next by the index, in the order of its bytes: as many steps as there are types,
+/// however long the log is.
 const TYPES: &str = "
     with recursive found (event_type) as (
-      (select event_type from rowhook.events order by event_type limit 1)
+      (select event_type from rowhook.events order by event_type using ~<~ limit 1)
       union all
-      (select (select e.event_type from rowhook.events e where e.event_type > found.event_type
-                order by e.event_type limit 1)
+      (select (select e.event_type from rowhook.events e where e.event_type ~>~ found.event_type
+                order by e.event_type using ~<~ limit 1)
          from found where found.event_type is not null))
     select event_type from found where event_type is not null limit $1::bigint";
 
