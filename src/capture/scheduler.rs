@@ -67,6 +67,9 @@ impl Scheduler {
     /// nothing was due, or it was lost on its way and the session has to come back first.
     async fn turn(&self) -> Result<bool> {
         let log = self.link.connection().await?;
+        if !scheduled::is_due(&log).await? {
+            return Ok(false);
+        }
         let events = scheduled::claim(&log, GROUP).await?;
         if events.is_empty() {
             return Ok(false);

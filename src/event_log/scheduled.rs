@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 pub(super) use self::due::settle;
-pub use self::due::{Due, DueEvent, claim, drop_old};
+pub use self::due::{Due, DueEvent, claim, drop_old, is_due};
 use super::read::JsonText;
 use crate::event::{Emitted, Unfit, merged_context, shallow};
 use crate::fault::{Fault, Result};

@@ -11,6 +11,8 @@ use crate::failpoint;
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, server_error::sql_fault};
 
+const CANNOT_READ: &str = "cannot read the scheduled events that are due";
+
 /// Done requests that are forgotten in one statement at the most.
 const FORGOTTEN_AT_ONCE: i64 = 10_000;
 
@@ -34,13 +36,28 @@ pub struct DueEvent {
     pub context: Option<ByteString>,
 }
 
+/// Whether anything is due. Asked several times a second: it reads one entry of an index, and the
+/// session keeps its plan.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn is_due(log: &Connection) -> Result<bool> {
+    let sql = "select due_at <= clock_timestamp() from rowhook.scheduled_events \
+                where logged_at is null and cancelled_at is null order by due_at, request limit 1";
+    let looked = async {
+        let row = log.query_opt(&log.prepared(sql).await?, &[]).await?;
+        row.map_or(Ok(false), |row| row.try_get(0))
+    };
+    looked.await.map_err(|error| sql_fault(CANNOT_READ, error))
+}
+
 /// Takes in hand what is due, at most so many. From then on none of them can be cancelled; those that
 /// are lost on the way are given again.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn claim(client: &Client, limit: i64) -> Result<Vec<DueEvent>> {
-    let fault = |error| sql_fault("cannot read the scheduled events that are due", error);
+    let fault = |error| sql_fault(CANNOT_READ, error);
     let sql = include_str!("../../../sql/claim_due_events.sql");
     let rows = client.query(sql, &[&limit]).await.map_err(fault)?;
     failpoint::pass("scheduled.claimed")?;
