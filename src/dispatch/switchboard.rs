@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
+use crate::beat::beat;
 use crate::event_log::Link;
 use crate::failpoint::between_looks;
 use crate::fault::{Fault, Result};
@@ -95,7 +96,7 @@ pub async fn follow(
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(between_looks(INTERVAL)) => {}
+            () = beat(between_looks(INTERVAL)) => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Scheduled events whose time has come: on their way from their table into the log.
 
+use std::time::Duration;
+
 use bytestring::ByteString;
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Row};
@@ -36,19 +38,22 @@ pub struct DueEvent {
     pub context: Option<ByteString>,
 }
 
-/// Whether anything is due. Asked several times a second: it reads one entry of an index, and the
-/// session keeps its plan.
+/// How long it is until something is due; `None` if nothing waits. It reads one entry of an index.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
-pub async fn is_due(log: &Connection) -> Result<bool> {
-    let sql = "select due_at <= clock_timestamp() from rowhook.scheduled_events \
+pub async fn until_due(log: &Connection) -> Result<Option<Duration>> {
+    let sql = "select extract(epoch from due_at - clock_timestamp())::double precision \
+                 from rowhook.scheduled_events \
                 where logged_at is null and cancelled_at is null order by due_at, request limit 1";
     let looked = async {
-        let row = log.query_opt(&log.prepared(sql).await?, &[]).await?;
-        row.map_or(Ok(false), |row| row.try_get(0))
+        let row = log.query_typed_opt(sql, &[]).await?;
+        row.map(|row| row.try_get::<_, f64>(0)).transpose()
     };
-    looked.await.map_err(|error| sql_fault(CANNOT_READ, error))
+    let seconds = looked
+        .await
+        .map_err(|error| sql_fault(CANNOT_READ, error))?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }
 
 /// Takes in hand what is due, at most so many. From then on none of them can be cancelled; those that
