@@ -1,50 +1,48 @@
 //! A daemon with nothing to do asks little of its server, and hears what it is asked for.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
 use toml::Table;
 
 use crate::capture::Captured;
+use crate::cluster::{Cluster, Database};
+use crate::daemon::Rowhook;
 use crate::logged::wait_for;
 use crate::receiver::Receiver;
-use crate::served::{Served, accepted};
 
-/// How many transactions a database has seen.
-async fn transactions(elsewhere: &Client, database: &str) -> i64 {
-    let sql = "select xact_commit from pg_stat_database where datname = $1";
-    let row = elsewhere.query_one(sql, &[&database]).await.unwrap();
-    row.get(0)
-}
+/// One of the looks; it is made each second.
+const LOOK: &str = "execute <unnamed>: -- Erasures that the log does not tell of yet";
+const LOOKS: usize = 6;
 
-/// A look in one round trip is one transaction; one that is prepared each time is two, and planned anew.
 #[tokio::test]
 async fn an_idle_daemon_asks_its_server_little() {
+    let cluster = Arc::new(Cluster::start(&["log_min_duration_statement=0"]).await);
+    let database = Database::create_in(&cluster).await;
+    let client = database.client().await;
     let receiver = Receiver::start().await;
-    let served = Served::with(|rowhook| {
-        rowhook
-            .webhook_to("billing", &receiver, Table::new())
-            // As often as without a test.
-            .env("ROWHOOK_TEST_LOOKS", "1h")
-    })
-    .await;
-    served.insert(1, 1).await;
-    accepted(&receiver, 1).await;
-    let database = &served.database;
-    // What asks there is no transaction of this database.
-    let elsewhere = database.cluster.client("postgres").await;
-    let until = async |wanted: i64| {
-        wait_for(&served.client, "transactions", async || {
-            transactions(&elsewhere, &database.name).await >= wanted
+    let rowhook = Rowhook::new(&database)
+        .webhook_to("billing", &receiver, Table::new())
+        // As often as without a test.
+        .env("ROWHOOK_TEST_LOOKS", "1h");
+    rowhook.setup().await;
+    let _daemon = rowhook.spawn_ready().await;
+    let asked = async |from: usize, looks: usize| {
+        let asked = || cluster.server_log().split_off(from);
+        wait_for(&client, "looks", async || {
+            asked().matches(LOOK).count() >= looks
         })
         .await;
-        Instant::now()
+        asked()
     };
-    // Those of the start are counted late.
-    let first = transactions(&elsewhere, &database.name).await + 60;
-    let began = until(first).await;
-    let elapsed = until(first + 80).await - began;
-    assert!(elapsed > Duration::from_secs(8), "80 in {elapsed:?}");
+    // The first ones are beside the work of the start.
+    let start = asked(0, 3).await.len();
+    let idle = asked(start, LOOKS).await;
+    let executed = idle.matches(" execute ").count();
+    assert!(executed < 8 * LOOKS, "{executed} statements: {idle}");
+    // In one round trip each: a statement with a name was prepared before. Some are asked for the first time.
+    let prepared = idle.matches(" parse s").count();
+    assert!(prepared < LOOKS, "{prepared} prepared: {idle}");
 }
 
 /// A daemon that had to look for them would see one each second.
