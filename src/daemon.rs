@@ -23,7 +23,7 @@ use crate::capture::{Capturer, Standing};
 use crate::dispatch::recorder::{Recorder, Records};
 use crate::dispatch::replays::{Replays, RunnerOf};
 use crate::dispatch::{Runner, Subscription, switchboard};
-use crate::event_log::scheduled::Due;
+use crate::event_log::scheduled::{CHANNEL, Due};
 use crate::event_log::{Link, Note, Tail, WAITING_NOTES};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::{Health, Stage};
@@ -71,7 +71,7 @@ pub async fn run(
     let capturer = shared.capturer(&initial, notes, due);
     tasks.spawn(capture(capturer, stop.clone()));
     let scheduler = Scheduler {
-        link: Link::relaxed(&initial.log.target, "rowhook schedule"),
+        link: Link::relaxed(&initial.log.target, "rowhook schedule").listening(CHANNEL),
         inlet: scheduled,
         standing: shared.standing.subscribe(),
     };

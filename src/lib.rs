@@ -17,11 +17,13 @@
 //! * [`ops`]: beside the path: settings, commands, reading (what commands and the HTTP API ask the log), the
 //!   catalog of events, metrics, logging, systemd.
 //! * [`fault`], [`secret`]: words that every room uses.
+//! * `beat`: waits that end together.
 //! * `failpoint`: places at which tests end the process. Not in a release.
 
 pub mod fault;
 pub mod secret;
 mod failpoint;
+mod beat;
 pub mod wal;
 pub mod decode;
 pub mod event;

@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Standing;
+use crate::beat::next_beat;
 use crate::event_log::Link;
 use crate::event_log::scheduled::{self, Due};
 use crate::fault::Result;
 
-/// How often it looks for what is due. Where nothing is, a look writes nothing.
-const INTERVAL: Duration = Duration::from_millis(200);
+/// How often it looks for what is due, if nobody says that there is something new: a look that finds
+/// nothing writes nothing.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How soon it looks again after what was due was lost on its way: the session has to come back first.
+const SOON: Duration = Duration::from_millis(200);
 /// How long it leaves a log alone that cannot be asked.
 const REST: Duration = Duration::from_secs(2);
 /// Events of one group at the most. All their objects are in memory at once.
@@ -47,35 +52,38 @@ impl Scheduler {
             };
             let pause = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                turned = turn => match turned {
-                    Ok(true) => continue,
-                    Ok(false) => INTERVAL,
-                    Err(fault) => {
-                        once(&mut told, fault.cause());
-                        REST
-                    }
-                },
+                turned = turn => turned.unwrap_or_else(|fault| {
+                    once(&mut told, fault.cause());
+                    REST
+                }),
             };
+            let now = Instant::now();
+            let wake = (now + pause).min(next_beat(now, INTERVAL.max(pause)));
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(pause) => {}
+                () = self.link.notified() => {}
+                () = tokio::time::sleep_until(wake) => {}
             }
         }
     }
 
-    /// Hands in what is due, and waits until it is logged. `false` if there is nothing to do at once:
-    /// nothing was due, or it was lost on its way and the session has to come back first.
-    async fn turn(&self) -> Result<bool> {
+    /// Hands in what is due, and waits until it is logged. Gives how long there is nothing to do.
+    async fn turn(&self) -> Result<Duration> {
         let log = self.link.connection().await?;
+        let due = scheduled::until_due(&log).await?;
+        let pause = due.map_or(INTERVAL, |due| due.min(INTERVAL));
+        if !pause.is_zero() {
+            return Ok(pause);
+        }
         let events = scheduled::claim(&log, GROUP).await?;
         if events.is_empty() {
-            return Ok(false);
+            return Ok(SOON);
         }
         let (done, outcome) = oneshot::channel();
         if self.inlet.send(Due { events, done }).await.is_err() {
-            return Ok(false);
+            return Ok(SOON);
         }
-        Ok(outcome.await.is_ok())
+        Ok(outcome.await.map_or(SOON, |()| Duration::ZERO))
     }
 }
 

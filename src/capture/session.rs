@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::backfill::Handover;
@@ -18,6 +18,7 @@ use super::intake::{Intake, Question};
 use super::pace::{Pace, Taken};
 use super::start::prepare_log;
 use super::timer::Timer;
+use crate::beat::next_beat;
 use crate::event::Capture;
 use crate::event_log::history::LastEvent;
 use crate::event_log::objects::Object;
@@ -35,7 +36,7 @@ const BATCH_BYTES: usize = 3 << 20;
 const MESSAGES_PER_TURN: u32 = 256;
 
 /// How often the loop looks at the clock.
-const TICK: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_secs(1);
 
 /// How a session ended without a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,8 +198,8 @@ impl Session<'_> {
     }
 
     async fn carry(&mut self, stop: &CancellationToken) -> Result<Ended> {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = interval_at(next_beat(Instant::now(), TICK), TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             self.capturer.metrics.capture_pulse.beat();
             if let Some(bytes) = self.stream.staged_bytes() {

@@ -30,6 +30,11 @@ impl Deaths {
         false
     }
 
+    /// Whether there were none lately: nothing is to be told.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.since.is_none()
+    }
+
     /// How many were not told, once their interval is over.
     pub(super) fn due(&mut self, now: Instant) -> Option<u64> {
         self.since.filter(|since| *since + INTERVAL <= now)?;
@@ -50,10 +55,13 @@ mod tests {
     #[tokio::test]
     async fn the_first_few_are_told_one_by_one_and_the_others_as_a_number() {
         let (mut deaths, now) = (Deaths::default(), Instant::now());
+        assert!(deaths.is_quiet());
         let told = (0..100).filter(|_| deaths.count(now)).count();
         assert_eq!(told, 5);
         assert_eq!(deaths.due(now + INTERVAL / 2), None);
+        assert!(!deaths.is_quiet());
         assert_eq!(deaths.due(now + INTERVAL), Some(95));
+        assert!(deaths.is_quiet());
         assert_eq!(deaths.due(now + 2 * INTERVAL), None);
     }
 

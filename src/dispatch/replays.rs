@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::replay::{Hold, Replay, hold};
 use super::switchboard::States;
 use super::{Runner, Subscription};
+use crate::beat::beat;
 use crate::event_log::Link;
 use crate::event_log::replays::{self, ReplayRow, State};
 use crate::failpoint::between_looks;
@@ -98,7 +99,7 @@ impl Replays {
                     let ended = ended.map_err(|error| Fault::permanent("a replay's runner broke").because(error))?;
                     self.take_end(ended).await?;
                 }
-                () = tokio::time::sleep(between_looks(INTERVAL)) => {}
+                () = beat(between_looks(INTERVAL)) => {}
             }
         }
         while let Some(ended) = self.tasks.join_next().await {

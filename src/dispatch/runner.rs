@@ -41,6 +41,7 @@ use super::recorder::Records;
 use super::switchboard::States;
 use super::window::{Job, Window};
 use super::{Start, Subscription};
+use crate::beat::next_beat;
 use crate::event::Event;
 use crate::event_log::deliveries;
 use crate::event_log::{Link, Tail, by_time, retention};
@@ -54,8 +55,10 @@ use crate::webhook::{Renderer, Sender};
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// Time between two updates of the metrics.
 const SHOW_INTERVAL: Duration = Duration::from_millis(50);
-/// The loop turns at least this often, so that its pulse can be felt.
+/// The loop turns at least this often: some of what it waits for tells nobody.
 const TURN: Duration = Duration::from_secs(1);
+/// And at least this often when there is nothing to wait for, so that its pulse can be felt.
+const LONG_TURN: Duration = Duration::from_secs(5);
 
 /// Everything that a subscription needs to run.
 pub struct Runner {
@@ -345,7 +348,18 @@ impl State {
             Some(self.show_due).filter(|_| self.shown_cursor != self.window.cursor()),
         ];
         let next = known.into_iter().flatten().filter(|wake| *wake > now).min();
-        next.unwrap_or(now + TURN).min(now + TURN)
+        let turn = next_beat(now, if self.is_idle() { LONG_TURN } else { TURN });
+        next.map_or(turn, |next| next.min(turn))
+    }
+
+    /// Nothing is to be sent, asked or told: whatever may change that wakes the loop.
+    fn is_idle(&self) -> bool {
+        let states = self.runner.states.borrow();
+        self.replaying.is_none()
+            && self.shown_cursor == self.end()
+            && self.window.parked() == 0
+            && self.deaths.is_quiet()
+            && !states.has_requests(&self.runner.subscription.name)
     }
 
     /// The log cannot be asked: a pause, if that may help.

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
+use crate::beat::beat;
 use crate::event_log::Link;
 use crate::failpoint::between_looks;
-use crate::fault::Result;
+use crate::fault::{Fault, Result};
 use crate::ops::metrics::{Metrics, WebhookLabel};
-use crate::wal::server_error::sql_fault;
+use crate::wal::{Connection, server_error::sql_fault};
 
 /// How often the tables are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -61,8 +63,12 @@ pub async fn follow(
 ) {
     loop {
         let looked = async {
-            note_served(&link, &served()).await?;
-            look(&link).await
+            let (connection, names) = (link.connection().await?, served());
+            let (seen, is_noted) = look(&connection, &names).await?;
+            if !is_noted {
+                note_served(&connection, &names).await?;
+            }
+            Ok::<_, Fault>(seen)
         };
         match looked.await {
             Ok(seen) => {
@@ -90,36 +96,36 @@ pub async fn follow(
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(between_looks(INTERVAL)) => {}
+            () = beat(between_looks(INTERVAL)) => {}
         }
     }
 }
 
-/// Writes nothing where nothing has changed.
-async fn note_served(link: &Link, names: &[String]) -> Result<()> {
+async fn note_served(connection: &Connection, names: &[String]) -> Result<()> {
     let sql = "update rowhook.subscriptions set served = (name = any ($1)) \
                 where served <> (name = any ($1))";
-    let connection = link.connection().await?;
     let noted = connection.execute(sql, &[&names]).await;
     noted.map_err(|error| sql_fault("cannot note which webhooks are served", error))?;
     Ok(())
 }
 
-async fn look(link: &Link) -> Result<States> {
+/// What the tables say, and whether they say rightly which of the subscriptions are served.
+async fn look(connection: &Connection, served: &[String]) -> Result<(States, bool)> {
     let fault = |error| sql_fault("cannot look at the subscriptions", error);
-    let connection = link.connection().await?;
     let rows = connection
-        .query(
+        .query_typed(
             "select s.name, s.state = 'paused', s.since, \
                     (select count(*) from rowhook.deliveries d where d.subscription = s.name and d.state = 'dead'), \
                     exists (select from rowhook.deliveries d where d.subscription = s.name and d.request is not null), \
-                    s.skipped \
+                    s.skipped, s.served = (s.name = any ($1)) \
                from rowhook.subscriptions s",
-            &[],
+            &[(&served, Type::TEXT_ARRAY)],
         )
         .await
         .map_err(fault)?;
-    let read = |row: &tokio_postgres::Row| -> Result<_, tokio_postgres::Error> {
+    let mut is_noted = true;
+    let mut read = |row: &tokio_postgres::Row| -> Result<_, tokio_postgres::Error> {
+        is_noted &= row.try_get::<_, bool>(6)?;
         Ok((
             row.try_get(0)?,
             State {
@@ -131,6 +137,7 @@ async fn look(link: &Link) -> Result<States> {
             },
         ))
     };
-    let states: Result<HashMap<_, _>, _> = rows.iter().map(read).collect();
-    Ok(States(Arc::new(states.map_err(fault)?)))
+    let states: Result<HashMap<_, _>, _> = rows.iter().map(&mut read).collect();
+    let states = States(Arc::new(states.map_err(fault)?));
+    Ok((states, is_noted))
 }

@@ -186,7 +186,7 @@ pub async fn next(connection: &Connection) -> Result<Option<Backfill>> {
         "select {COLUMNS} from rowhook.backfills where state in ('waiting', 'running') \
          order by backfill_id limit 1"
     );
-    let row = connection.query_opt(&sql, &[]).await.map_err(fault)?;
+    let row = connection.query_typed_opt(&sql, &[]).await.map_err(fault)?;
     row.map(|row| read(&row).map_err(fault)).transpose()
 }
 

@@ -205,7 +205,7 @@ pub struct Unlogged {
 pub async fn unlogged(log: &Connection) -> Result<Vec<Unlogged>> {
     let fault = |error| sql_fault(CANNOT_READ, error);
     let sql = include_str!("../../sql/unlogged_erasures.sql");
-    let rows = log.query(sql, &[]).await.map_err(fault)?;
+    let rows = log.query_typed(sql, &[]).await.map_err(fault)?;
     rows.iter().map(|row| read(row).map_err(fault)).collect()
 }
 

@@ -18,6 +18,8 @@ pub struct Link {
     relaxed: bool,
     /// How long a statement waits for the locks of others; `None` as the server says.
     lock_timeout: Option<Duration>,
+    /// What its session listens to.
+    channel: Option<&'static str>,
     current: Arc<Mutex<Option<Connection>>>,
 }
 
@@ -30,6 +32,7 @@ impl Link {
             application,
             relaxed: false,
             lock_timeout: None,
+            channel: None,
             current: Arc::default(),
         }
     }
@@ -49,6 +52,15 @@ impl Link {
     pub fn impatient(self, lock_timeout: Duration) -> Self {
         Self {
             lock_timeout: Some(lock_timeout),
+            ..self
+        }
+    }
+
+    /// The same with a session that hears what is notified on this channel.
+    #[must_use]
+    pub fn listening(self, channel: &'static str) -> Self {
+        Self {
+            channel: Some(channel),
             ..self
         }
     }
@@ -83,6 +95,15 @@ impl Link {
         Ok(connection)
     }
 
+    /// Waits until something is notified on its channel; for ever while there is no session.
+    pub async fn notified(&self) {
+        let current = self.current.lock().await.clone();
+        match current {
+            Some(connection) => connection.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// What a new session begins with.
     fn settings(&self) -> String {
         let mut settings = String::new();
@@ -91,6 +112,9 @@ impl Link {
         }
         if let Some(timeout) = self.lock_timeout {
             settings += &format!("set lock_timeout = {};", timeout.as_millis());
+        }
+        if let Some(channel) = self.channel {
+            settings += &format!("listen {channel};");
         }
         settings
     }

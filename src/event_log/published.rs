@@ -36,12 +36,12 @@ impl Published {
     pub async fn read(log: &Connection) -> Result<Option<Self>> {
         let fault = |error| sql_fault("cannot read what was noted of the publication", error);
         let sql = "select oid, version, owner from rowhook.publication";
-        let Some(row) = log.query_opt(sql, &[]).await.map_err(fault)? else {
+        let Some(row) = log.query_typed_opt(sql, &[]).await.map_err(fault)? else {
             return Ok(None);
         };
         let sql = "select relation, membership, table_name from rowhook.published";
         let mut members = BTreeMap::new();
-        for row in log.query(sql, &[]).await.map_err(fault)? {
+        for row in log.query_typed(sql, &[]).await.map_err(fault)? {
             let member = Member {
                 membership: row.try_get(1).map_err(fault)?,
                 table: row.try_get(2).map_err(fault)?,

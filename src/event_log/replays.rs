@@ -1,6 +1,7 @@
 //! Replays that were asked for: requests, progress, and their end.
 
 use jiff::Timestamp;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::fault::Result;
@@ -163,7 +164,10 @@ pub async fn list(client: &Client) -> Result<Vec<ReplayRow>> {
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn of_id(client: &Client, id: i64) -> Result<Option<ReplayRow>> {
-    Ok(query(client, "where r.replay_id = $1", &[&id]).await?.pop())
+    let values = [(&id as &(dyn ToSql + Sync), Type::INT8)];
+    Ok(query(client, "where r.replay_id = $1", &values)
+        .await?
+        .pop())
 }
 
 /// Those that are open or have left something to look after, the oldest first.
@@ -178,11 +182,11 @@ pub async fn kept(client: &Client) -> Result<Vec<ReplayRow>> {
 async fn query(
     client: &Client,
     rest: &str,
-    values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    values: &[(&(dyn ToSql + Sync), Type)],
 ) -> Result<Vec<ReplayRow>> {
     let fault = |error| sql_fault(CANNOT_READ, error);
     let sql = format!("{SQL} {rest}");
-    let rows = client.query(&sql, values).await.map_err(fault)?;
+    let rows = client.query_typed(&sql, values).await.map_err(fault)?;
     rows.iter().map(|row| read(row).map_err(fault)).collect()
 }
 
@@ -315,11 +319,7 @@ pub async fn tidy(client: &Client, replay: &ReplayRow) -> Result<bool> {
     Ok(execute(client, sql, &[name]).await? > 0)
 }
 
-async fn execute(
-    client: &Client,
-    sql: &str,
-    values: &[&(dyn tokio_postgres::types::ToSql + Sync)],
-) -> Result<u64> {
+async fn execute(client: &Client, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64> {
     client
         .execute(sql, values)
         .await

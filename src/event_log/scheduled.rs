@@ -14,11 +14,14 @@ use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 pub(super) use self::due::settle;
-pub use self::due::{Due, DueEvent, claim, drop_old};
+pub use self::due::{Due, DueEvent, claim, drop_old, until_due};
 use super::read::JsonText;
 use crate::event::{Emitted, Unfit, merged_context, shallow};
 use crate::fault::{Fault, Result};
 use crate::wal::server_error::sql_fault;
+
+/// Here is notified that somebody asked for an event.
+pub const CHANNEL: &str = "rowhook_scheduled";
 
 /// Bytes of an idempotency key.
 const LONGEST_KEY: usize = 255;
@@ -103,7 +106,9 @@ pub async fn request(client: &Client, new: &NewEvent) -> Result<Accepted, Refusa
     let fault = |error| sql_fault(format!("cannot ask for event {}", new.event_type), error);
     let row = client
         .query_one(
-            "select event_id, due_at, is_new, is_same from rowhook.request_event(\
+            // Whoever follows the table need not wait for its next look.
+            "select event_id, due_at, is_new, is_same, pg_catalog.pg_notify('rowhook_scheduled', '') \
+               from rowhook.request_event(\
              $1, $2, $3, $4, $5::text::json, $6, $7, $8::text::json, $9, \
              make_interval(secs => $10::bigint::double precision / 1000))",
             &[

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
+use crate::beat::beat;
 use crate::capture::Standing;
 use crate::fault::Result;
 
@@ -37,7 +38,7 @@ pub async fn notify(
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
             _ = standing.changed() => {}
-            () = tokio::time::sleep(interval) => {}
+            () = beat(interval) => {}
         }
     }
 }

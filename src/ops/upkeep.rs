@@ -20,6 +20,7 @@ pub use self::scheduled::forget_done_events;
 use super::metrics::{Metrics, age};
 use super::settings::Settings;
 use super::wal_budget::{Forecast, Growth, Level};
+use crate::beat::beat;
 use crate::capture::Standing;
 use crate::capture::tables::{self, Look};
 use crate::event::Capture;
@@ -44,7 +45,7 @@ pub const QUIET: u64 = 1 << 20;
 async fn pause(interval: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
         () = stop.cancelled() => false,
-        () = tokio::time::sleep(interval) => true,
+        () = beat(interval) => true,
     }
 }
 

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, watch};
-use tokio_postgres::{Client, NoTls, Statement, config::SslMode, error::SqlState};
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::{Mutex, Notify, watch};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Statement, config::SslMode, error::SqlState};
 
 use super::transport::Transport;
 use super::{Target, server_error};
@@ -33,6 +34,7 @@ pub(super) const PIN_NEWER_SETTINGS: &str = "select pg_catalog.set_config(name, 
 pub struct Connection {
     client: Arc<Client>,
     statements: Arc<Mutex<HashMap<&'static str, Statement>>>,
+    notified: Arc<Notify>,
     ended: watch::Receiver<bool>,
 }
 
@@ -75,18 +77,31 @@ impl Connection {
         if let Some(password) = &target.password {
             config.password(password.expose());
         }
-        let (client, connection) = config
-            .connect_raw(transport, NoTls)
-            .await
-            .map_err(|error| {
-                server_error::sql_fault(format!("cannot connect to {}", target.label()), error)
-            })?;
+        let (client, mut connection) =
+            config
+                .connect_raw(transport, NoTls)
+                .await
+                .map_err(|error| {
+                    server_error::sql_fault(format!("cannot connect to {}", target.label()), error)
+                })?;
         let promises_nothing = connection.parameter("server_encoding") == Some(SQL_ASCII);
         let (ending, ended) = watch::channel(false);
+        let notified = Arc::new(Notify::new());
+        let notify = Arc::clone(&notified);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a database connection ended");
+            let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
+            while let Some(message) = messages.next().await {
+                match message {
+                    Ok(AsyncMessage::Notification(_)) => notify.notify_one(),
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::debug!(%error, "a database connection ended");
+                        break;
+                    }
+                }
             }
+            // First: who sees the end may count on it that the socket is closed.
+            drop(messages);
             ending.send_replace(true);
         });
         if promises_nothing {
@@ -101,6 +116,7 @@ impl Connection {
         Ok(Self {
             client: Arc::new(client),
             statements: Arc::default(),
+            notified,
             ended,
         })
     }
@@ -117,6 +133,11 @@ impl Connection {
         let statement = self.client.prepare(sql).await?;
         statements.insert(sql, statement.clone());
         Ok(statement)
+    }
+
+    /// Waits for a notification of what the session listens to. One that came since the last wait counts.
+    pub async fn notified(&self) {
+        self.notified.notified().await;
     }
 
     /// Waits until the connection is gone, for whatever reason. A server that shuts down ends its

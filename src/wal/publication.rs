@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tokio_postgres::types::PgLsn;
+use tokio_postgres::types::{PgLsn, Type};
 
 use super::text::{Name, plain};
 use super::{Connection, Lsn, server_error::sql_fault};
@@ -74,7 +74,7 @@ const TABLES: &str = include_str!("../../sql/source_tables.sql");
 pub async fn tables(connection: &Connection, publication: &str) -> Result<Vec<Table>> {
     let what = "cannot list the source's tables";
     let rows = connection
-        .query(TABLES, &[&publication])
+        .query_typed(TABLES, &[(&publication, Type::TEXT)])
         .await
         .map_err(|error| sql_fault(what, error))?;
     rows.iter()
@@ -138,11 +138,11 @@ pub struct Publication {
 pub async fn look_up(connection: &Connection, name: &str) -> Result<Option<Publication>> {
     let what = || format!("cannot read publication \"{name}\"");
     let row = connection
-        .query_opt(
+        .query_typed_opt(
             "select puballtables, pubinsert and pubupdate and pubdelete and pubtruncate, \
                     pg_catalog.pg_has_role(pubowner, 'usage'), oid, xmin::text, pubowner, pubviaroot \
              from pg_catalog.pg_publication where pubname = $1::text",
-            &[&name],
+            &[(&name, Type::TEXT)],
         )
         .await
         .map_err(|error| sql_fault(what(), error))?;
@@ -259,9 +259,9 @@ pub async fn lacking_partitions(
 ) -> Result<Vec<LackingPartition>> {
     let fault = |error| sql_fault("cannot list partitions", error);
     let rows = connection
-        .query(
+        .query_typed(
             include_str!("../../sql/identity_of_partitions.sql"),
-            &[&tables],
+            &[(&tables, Type::OID_ARRAY)],
         )
         .await
         .map_err(fault)?;

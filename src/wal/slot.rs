@@ -1,5 +1,7 @@
 //! The logical replication slot: its state as the server tells it, its making and its end.
 
+use tokio_postgres::types::Type;
+
 use super::{Connection, GatedSession, Lsn, server_error::sql_fault};
 use crate::fault::{Fault, Result};
 
@@ -228,10 +230,10 @@ pub async fn oldest_transaction(connection: &Connection) -> Result<Option<OpenTr
 /// By the server's SQLSTATE.
 pub async fn retained(connection: &Connection, name: &str) -> Result<Option<Retained>> {
     let row = connection
-        .query_opt(
+        .query_typed_opt(
             "select pg_catalog.pg_current_wal_lsn()::text, restart_lsn::text, confirmed_flush_lsn::text \
              from pg_catalog.pg_replication_slots where slot_name = $1::text",
-            &[&name],
+            &[(&name, Type::TEXT)],
         )
         .await
         .map_err(|error| sql_fault(format!("cannot measure slot \"{name}\""), error))?;

@@ -56,6 +56,7 @@ mod endpoints;
 mod bad_days;
 mod seeing;
 mod lanes;
+mod idle;
 mod crowd;
 mod restarts;
 mod replay;

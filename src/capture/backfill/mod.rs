@@ -26,6 +26,7 @@ pub(super) use window::{Window, key_of};
 use self::handover::Outcome;
 use self::source::Table;
 use super::Standing;
+use crate::beat::beat;
 use crate::event::Capture;
 use crate::event_log::Link;
 use crate::event_log::backfills::{self, Backfill, State};
@@ -116,7 +117,7 @@ impl Backfiller {
             };
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(pause) => {}
+                () = beat(pause) => {}
             }
         }
         Ok(())

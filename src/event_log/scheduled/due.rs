@@ -1,5 +1,7 @@
 //! Scheduled events whose time has come: on their way from their table into the log.
 
+use std::time::Duration;
+
 use bytestring::ByteString;
 use tokio::sync::oneshot;
 use tokio_postgres::{Client, Row};
@@ -10,6 +12,8 @@ use crate::event_log::read::JsonText;
 use crate::failpoint;
 use crate::fault::{Fault, Result};
 use crate::wal::{Connection, server_error::sql_fault};
+
+const CANNOT_READ: &str = "cannot read the scheduled events that are due";
 
 /// Done requests that are forgotten in one statement at the most.
 const FORGOTTEN_AT_ONCE: i64 = 10_000;
@@ -34,13 +38,31 @@ pub struct DueEvent {
     pub context: Option<ByteString>,
 }
 
+/// How long it is until something is due; `None` if nothing waits. It reads one entry of an index.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn until_due(log: &Connection) -> Result<Option<Duration>> {
+    let sql = "select extract(epoch from due_at - clock_timestamp())::double precision \
+                 from rowhook.scheduled_events \
+                where logged_at is null and cancelled_at is null order by due_at, request limit 1";
+    let looked = async {
+        let row = log.query_typed_opt(sql, &[]).await?;
+        row.map(|row| row.try_get::<_, f64>(0)).transpose()
+    };
+    let seconds = looked
+        .await
+        .map_err(|error| sql_fault(CANNOT_READ, error))?;
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+}
+
 /// Takes in hand what is due, at most so many. From then on none of them can be cancelled; those that
 /// are lost on the way are given again.
 ///
 /// # Errors
 /// By the server's SQLSTATE.
 pub async fn claim(client: &Client, limit: i64) -> Result<Vec<DueEvent>> {
-    let fault = |error| sql_fault("cannot read the scheduled events that are due", error);
+    let fault = |error| sql_fault(CANNOT_READ, error);
     let sql = include_str!("../../../sql/claim_due_events.sql");
     let rows = client.query(sql, &[&limit]).await.map_err(fault)?;
     failpoint::pass("scheduled.claimed")?;
