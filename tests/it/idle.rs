@@ -45,7 +45,7 @@ async fn an_idle_daemon_asks_its_server_little() {
     assert!(prepared < LOOKS, "{prepared} prepared: {idle}");
 }
 
-/// A daemon that had to look for them would see one each second.
+/// A daemon that had to look for them would see one each second: twenty took it twenty seconds.
 #[tokio::test]
 async fn what_is_asked_for_wakes_the_daemon() {
     let captured = Captured::tables("create table posts (id int primary key)").await;
@@ -55,5 +55,5 @@ async fn what_is_asked_for_wakes_the_daemon() {
         captured.rowhook.succeed(&emit).await;
     }
     let elapsed = began.elapsed();
-    assert!(elapsed < Duration::from_secs(15), "20 in {elapsed:?}");
+    assert!(elapsed < Duration::from_secs(18), "20 in {elapsed:?}");
 }
