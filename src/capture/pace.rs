@@ -16,9 +16,10 @@ use tokio::time::Instant;
 /// Over this time is counted what comes.
 const WINDOW: Duration = Duration::from_millis(10);
 
-/// So many transactions a second are many. Found by measuring `benches/run.sh app latency`.
+/// So many transactions a second are many: well above the rate at which latency is promised (1,000), and
+/// below what a busy application does (`benches/run.sh app`).
 const MANY_TRANSACTIONS: f64 = 2_500.0;
-/// How long they gather at the most, in seconds.
+/// How long they gather at the most, in seconds. Twice as long gave `benches/run.sh app` no more.
 const LONGEST: f64 = 0.005;
 
 /// So many messages a second are much.
@@ -32,7 +33,7 @@ const MESSAGES_ON_THE_WAY: f64 = 96.0;
 /// Bytes that have room in a local connection's window, likewise.
 const BYTES_ON_THE_WAY: f64 = 24.0 * 1024.0;
 
-/// A shorter pause does not pay for its timer.
+/// A shorter pause is none: it would set a timer for a handful of messages.
 const SHORTEST: Duration = Duration::from_micros(100);
 
 /// What was read.

@@ -107,7 +107,7 @@ pub async fn request(client: &Client, new: &NewEvent) -> Result<Accepted, Refusa
     let row = client
         .query_one(
             // Whoever follows the table need not wait for its next look.
-            "select event_id, due_at, is_new, is_same, pg_catalog.pg_notify('rowhook_scheduled', '') \
+            "select event_id, due_at, is_new, is_same, pg_catalog.pg_notify($11, '') \
                from rowhook.request_event(\
              $1, $2, $3, $4, $5::text::json, $6, $7, $8::text::json, $9, \
              make_interval(secs => $10::bigint::double precision / 1000))",
@@ -122,6 +122,7 @@ pub async fn request(client: &Client, new: &NewEvent) -> Result<Accepted, Refusa
                 &context.as_deref(),
                 &new.at,
                 &new.delay.map_or(0, millis),
+                &CHANNEL,
             ],
         )
         .await
