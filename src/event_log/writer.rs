@@ -76,6 +76,10 @@ impl Writer {
         settings: &LogSettings,
     ) -> Result<Self> {
         let fault = |error| sql_fault("cannot prepare the log", error);
+        connection
+            .batch_execute(COMPRESS_BY_LZ4)
+            .await
+            .map_err(fault)?;
         let statements = Statements {
             copy: connection.prepare(COPY_EVENTS).await.map_err(fault)?,
             advance: connection
@@ -315,6 +319,12 @@ impl Writer {
 const END_CUT_OFF_WRITERS: &str = "select pg_catalog.pg_terminate_backend(pid, 5000) from pg_catalog.pg_stat_activity \
      where datname = pg_catalog.current_database() and usename = current_user \
        and application_name = 'rowhook writer' and pid <> pg_catalog.pg_backend_pid()";
+
+/// Rows of more than 2 kB are compressed by the session that writes them. By pglz that is most of what a
+/// wide row costs; lz4 takes a fraction of it and leaves no more bytes. Not every server is built with
+/// it, and what the operator has chosen stands.
+const COMPRESS_BY_LZ4: &str = "select pg_catalog.set_config(name, 'lz4', false) from pg_catalog.pg_settings \
+     where name = 'default_toast_compression' and source = 'default' and 'lz4' = any(enumvals)";
 
 async fn within<T>(step: impl Future<Output = Result<T>>) -> Result<T> {
     match tokio::time::timeout(STEP_TIMEOUT, step).await {

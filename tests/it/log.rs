@@ -216,3 +216,33 @@ async fn the_log_never_captures_itself() {
         wait_for_free_slot(&client, &database).await;
     }
 }
+
+#[tokio::test]
+async fn wide_rows_are_compressed_by_lz4_unless_the_operator_chose_otherwise() {
+    for chosen in [None, Some("pglz")] {
+        let database = Database::create().await;
+        let client = database.client().await;
+        client.batch_execute(TABLE).await.unwrap();
+        if let Some(method) = chosen {
+            let sql = format!(
+                "do $$ begin execute format('alter database %I set default_toast_compression = {method}',
+                    current_database()); end $$"
+            );
+            client.batch_execute(&sql).await.unwrap();
+        }
+        let rowhook = Rowhook::new(&database);
+        rowhook.setup().await;
+        let mut daemon = rowhook.spawn_ready().await;
+        let wide =
+            "insert into t select 1, string_agg(i::text, ' ') from generate_series(1, 5000) i";
+        client.batch_execute(wide).await.unwrap();
+        wait_for_logged(&client, 1).await;
+        let sql = "select pg_column_compression(record), 'lz4' = any(enumvals)
+                     from rowhook.events, pg_settings where name = 'default_toast_compression'";
+        let row = client.query_one(sql, &[]).await.unwrap();
+        let (used, has_lz4): (String, bool) = (row.get(0), row.get(1));
+        let expected = chosen.unwrap_or(if has_lz4 { "lz4" } else { "pglz" });
+        assert_eq!(used, expected);
+        assert_eq!(daemon.stop().await, Some(0));
+    }
+}
