@@ -42,9 +42,8 @@ use super::switchboard::States;
 use super::window::{Job, Window};
 use super::{Start, Subscription};
 use crate::beat::next_beat;
-use crate::event::Event;
 use crate::event_log::deliveries;
-use crate::event_log::{Link, Tail, by_time, retention};
+use crate::event_log::{Link, Section, Tail, by_time, retention};
 use crate::fault::{Fault, Kind, Result};
 use crate::ops::health::Stage;
 use crate::ops::metrics::{Metrics, OutcomeLabel, WebhookLabel, age};
@@ -240,7 +239,7 @@ impl Labels {
     }
 }
 
-type Reading = Pin<Box<dyn Future<Output = Result<Vec<Event>>> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = Result<Section>> + Send>>;
 
 struct State {
     runner: Runner,

@@ -72,6 +72,8 @@ pub(super) struct Window {
     /// Operators' requests that those rows answer, by when they were made.
     answered: HashMap<i64, Timestamp>,
     settled_since_flush: usize,
+    /// Those that were not wanted.
+    passed_since_flush: usize,
 }
 
 /// A row to write with the next flush.
@@ -135,6 +137,7 @@ impl Window {
             rows: HashMap::new(),
             answered: HashMap::new(),
             settled_since_flush: 0,
+            passed_since_flush: 0,
         };
         for row in rows {
             if row.sequence_id > cursor {
@@ -205,7 +208,7 @@ impl Window {
     /// Takes the next event of the log in. Events must come in order; ids that are skipped are
     /// gone from the log and count as settled. One of which nobody can tell whether it is wanted takes
     /// its place in its lane: its attempts fail until somebody can.
-    pub(super) fn offer(&mut self, event: Event, choice: &Choice) {
+    pub(super) fn offer(&mut self, event: &Event, choice: &Choice) {
         if self.settled.is_empty() {
             self.cursor = self.cursor.max(event.sequence_id.saturating_sub(1));
         }
@@ -216,13 +219,15 @@ impl Window {
         if event.sequence_id != self.read_to() + 1 {
             return;
         }
-        let settled = known || matches!(choice, Choice::Filtered(_));
-        self.settled.push_back(settled);
-        if settled {
+        let passed = matches!(choice, Choice::Filtered(_));
+        self.settled.push_back(known || passed);
+        if known {
             self.settled_since_flush += 1;
+        } else if passed {
+            self.passed_since_flush += 1;
         } else {
             self.unsettled += 1;
-            self.admit(event, matches!(choice, Choice::Failed(_)));
+            self.admit(event.clone(), matches!(choice, Choice::Failed(_)));
         }
         self.advance();
     }
@@ -401,14 +406,20 @@ impl Window {
         self.held_bytes = 0;
     }
 
-    /// Whether a flush has something to say, and how much.
+    /// How much was delivered, or noted of a delivery, since the last flush.
     pub(super) fn unflushed(&self) -> usize {
         self.settled_since_flush
+    }
+
+    /// Whether a flush has something to say.
+    pub(super) fn has_unflushed(&self) -> bool {
+        self.settled_since_flush + self.passed_since_flush > 0
     }
 
     /// Takes what the next flush has to write.
     pub(super) fn settlement(&mut self) -> Settlement {
         self.settled_since_flush = 0;
+        self.passed_since_flush = 0;
         let mut settlement = Settlement {
             cursor: self.cursor,
             answered: std::mem::take(&mut self.answered),

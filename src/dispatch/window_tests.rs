@@ -16,9 +16,9 @@ fn choice(wanted: bool) -> Choice {
 #[tokio::test]
 async fn the_cursor_passes_what_is_settled_and_stops_before_what_is_not() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), &Choice::Wanted);
-    bench.window.offer(event(2, "b"), &Choice::Wanted);
-    bench.window.offer(event(3, "c"), &UNWANTED);
+    bench.window.offer(&event(1, "a"), &Choice::Wanted);
+    bench.window.offer(&event(2, "b"), &Choice::Wanted);
+    bench.window.offer(&event(3, "c"), &UNWANTED);
     assert_eq!(
         (bench.next(), bench.next(), bench.next()),
         (Some(1), Some(2), None)
@@ -35,7 +35,7 @@ async fn a_resource_waits_for_itself_and_for_no_other() {
     for (sequence_id, resource) in [(1, "a"), (2, "a"), (3, "b")] {
         bench
             .window
-            .offer(event(sequence_id, resource), &Choice::Wanted);
+            .offer(&event(sequence_id, resource), &Choice::Wanted);
     }
     assert_eq!(
         (bench.next(), bench.next(), bench.next()),
@@ -52,8 +52,8 @@ async fn strict_sends_one_at_a_time_and_none_all_at_once() {
         (Order::None, [Some(1), Some(2)]),
     ] {
         let mut bench = Bench::new(order);
-        bench.window.offer(event(1, "a"), &Choice::Wanted);
-        bench.window.offer(event(2, "a"), &Choice::Wanted);
+        bench.window.offer(&event(1, "a"), &Choice::Wanted);
+        bench.window.offer(&event(2, "a"), &Choice::Wanted);
         assert_eq!([bench.next(), bench.next()], expected);
     }
 }
@@ -61,7 +61,7 @@ async fn strict_sends_one_at_a_time_and_none_all_at_once() {
 #[tokio::test]
 async fn a_quick_retry_stays_in_memory() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.window.offer(&event(1, "a"), &Choice::Wanted);
     bench.next();
     bench.retry("posts/a", 2);
     assert_eq!(bench.next(), None);
@@ -81,7 +81,7 @@ async fn a_slow_retry_becomes_rows_for_its_whole_lane_and_frees_the_cursor() {
     for (sequence_id, resource) in [(1, "a"), (2, "a"), (3, "b")] {
         bench
             .window
-            .offer(event(sequence_id, resource), &Choice::Wanted);
+            .offer(&event(sequence_id, resource), &Choice::Wanted);
     }
     bench.next();
     bench.retry("posts/a", 60);
@@ -92,7 +92,7 @@ async fn a_slow_retry_becomes_rows_for_its_whole_lane_and_frees_the_cursor() {
         r#"cursor 3 done [] kept ["1 waiting 1 60", "2 waiting 0 -"]"#
     );
     // What comes for the lane later waits behind them.
-    bench.window.offer(event(4, "a"), &Choice::Wanted);
+    bench.window.offer(&event(4, "a"), &Choice::Wanted);
     assert_eq!(bench.next(), None);
     assert_eq!(bench.flush(), r#"cursor 4 done [] kept ["4 waiting 0 -"]"#);
     assert_eq!(bench.window.parked(), 3);
@@ -106,7 +106,7 @@ async fn a_slow_retry_becomes_rows_for_its_whole_lane_and_frees_the_cursor() {
     bench.settle("posts/a");
     assert_eq!(bench.next(), Some(2));
     // What comes while it is worked off need not become a row.
-    bench.window.offer(event(5, "a"), &Choice::Wanted);
+    bench.window.offer(&event(5, "a"), &Choice::Wanted);
     bench.settle("posts/a");
     assert_eq!(bench.next(), Some(4));
     bench.settle("posts/a");
@@ -120,8 +120,8 @@ async fn a_slow_retry_becomes_rows_for_its_whole_lane_and_frees_the_cursor() {
 #[tokio::test]
 async fn a_dead_delivery_is_a_row_and_its_lane_goes_on() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), &Choice::Wanted);
-    bench.window.offer(event(2, "a"), &Choice::Wanted);
+    bench.window.offer(&event(1, "a"), &Choice::Wanted);
+    bench.window.offer(&event(2, "a"), &Choice::Wanted);
     bench.next();
     bench.end(
         "posts/a",
@@ -139,7 +139,7 @@ async fn a_dead_delivery_is_a_row_and_its_lane_goes_on() {
 #[tokio::test]
 async fn an_attempt_that_does_not_count_is_made_again_and_leaves_no_row() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.window.offer(&event(1, "a"), &Choice::Wanted);
     for _ in 0..50 {
         assert_eq!(bench.take().map(|job| job.attempt), Some(1));
         bench.end("posts/a", Fate::NotCounted);
@@ -165,7 +165,9 @@ async fn rows_from_before_a_restart_are_neither_forgotten_nor_sent_twice() {
     ];
     let mut bench = Bench::restored(Order::Resource, 10, rows);
     for sequence_id in 11..=13 {
-        bench.window.offer(event(sequence_id, "b"), &Choice::Wanted);
+        bench
+            .window
+            .offer(&event(sequence_id, "b"), &Choice::Wanted);
     }
     assert_eq!((bench.next(), bench.next()), (Some(11), None));
     bench.settle("posts/b");
@@ -182,10 +184,10 @@ async fn rows_from_before_a_restart_are_neither_forgotten_nor_sent_twice() {
 #[tokio::test]
 async fn slow_events_get_rows_when_the_window_is_full_and_stay_in_flight() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "slow"), &Choice::Wanted);
+    bench.window.offer(&event(1, "slow"), &Choice::Wanted);
     bench.next();
     for sequence_id in 2..=i64::try_from(SPAN).unwrap() {
-        bench.window.offer(event(sequence_id, "b"), &UNWANTED);
+        bench.window.offer(&event(sequence_id, "b"), &UNWANTED);
     }
     assert_eq!(bench.window.room(), 0);
     bench.window.relieve(16);
@@ -203,7 +205,7 @@ async fn an_ordinary_backlog_needs_no_rows() {
     let mut bench = Bench::new(Order::Resource);
     for sequence_id in 1..=i64::try_from(SPAN).unwrap() {
         bench.window.offer(
-            event(sequence_id, &sequence_id.to_string()),
+            &event(sequence_id, &sequence_id.to_string()),
             &Choice::Wanted,
         );
     }
@@ -217,11 +219,13 @@ async fn an_ordinary_backlog_needs_no_rows() {
 async fn in_strict_order_only_the_first_one_is_parked() {
     let mut bench = Bench::new(Order::Strict);
     for sequence_id in 1..=3 {
-        bench.window.offer(event(sequence_id, "a"), &Choice::Wanted);
+        bench
+            .window
+            .offer(&event(sequence_id, "a"), &Choice::Wanted);
     }
     bench.next();
     bench.retry("*", 60);
-    bench.window.offer(event(4, "b"), &Choice::Wanted);
+    bench.window.offer(&event(4, "b"), &Choice::Wanted);
     assert_eq!(bench.flush(), r#"cursor 1 done [] kept ["1 waiting 1 60"]"#);
     bench.pass(60);
     for sequence_id in 1..=4 {
@@ -235,7 +239,9 @@ async fn in_strict_order_only_the_first_one_is_parked() {
 async fn what_is_forgotten_is_read_again_in_its_turn_and_gets_its_row() {
     let mut bench = Bench::new(Order::Resource);
     for sequence_id in 1..=3 {
-        bench.window.offer(event(sequence_id, "a"), &Choice::Wanted);
+        bench
+            .window
+            .offer(&event(sequence_id, "a"), &Choice::Wanted);
     }
     bench.window.forget_events();
     let job = bench.take().unwrap();
@@ -248,8 +254,8 @@ async fn what_is_forgotten_is_read_again_in_its_turn_and_gets_its_row() {
 #[tokio::test]
 async fn the_probe_after_a_failed_one_is_another_event() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), &Choice::Wanted);
-    bench.window.offer(event(2, "b"), &Choice::Wanted);
+    bench.window.offer(&event(1, "a"), &Choice::Wanted);
+    bench.window.offer(&event(2, "b"), &Choice::Wanted);
     assert_eq!(bench.next(), Some(1));
     bench.end("posts/a", Fate::NotCounted);
     assert_eq!(bench.next(), Some(2));
@@ -258,7 +264,7 @@ async fn the_probe_after_a_failed_one_is_another_event() {
 #[tokio::test]
 async fn a_postponed_attempt_waits_and_does_not_count() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.window.offer(&event(1, "a"), &Choice::Wanted);
     bench.next();
     bench.end("posts/a", Fate::Postponed(Duration::from_secs(1)));
     assert_eq!(bench.next(), None);
@@ -274,7 +280,7 @@ async fn a_restart_repeats_nothing_that_was_delivered_behind_a_waiting_one() {
         let resource = if sequence_id == 1 { "slow" } else { "other" };
         bench
             .window
-            .offer(event(sequence_id, resource), &Choice::Wanted);
+            .offer(&event(sequence_id, resource), &Choice::Wanted);
     }
     bench.next();
     bench.retry("posts/slow", 2);
@@ -289,7 +295,7 @@ async fn a_restart_repeats_nothing_that_was_delivered_behind_a_waiting_one() {
 #[tokio::test]
 async fn a_log_that_begins_far_behind_the_cursor_costs_no_memory() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1 << 40, "a"), &Choice::Wanted);
+    bench.window.offer(&event(1 << 40, "a"), &Choice::Wanted);
     assert_eq!(bench.window.cursor(), (1 << 40) - 1);
     assert!(bench.window.settled.capacity() < 100);
 }
@@ -297,7 +303,7 @@ async fn a_log_that_begins_far_behind_the_cursor_costs_no_memory() {
 #[tokio::test]
 async fn ids_that_are_gone_from_the_log_count_as_settled() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(100, "a"), &Choice::Wanted);
+    bench.window.offer(&event(100, "a"), &Choice::Wanted);
     assert_eq!((bench.window.cursor(), bench.window.read_to()), (99, 100));
 }
 
@@ -372,7 +378,7 @@ proptest! {
                     let id = i64::try_from(log.len()).unwrap() + 1;
                     log.push((id, resource.to_string(), wanted));
                     if bench.window.read_to() + 1 == id {
-                        bench.window.offer(event(id, &resource.to_string()), &choice(wanted));
+                        bench.window.offer(&event(id, &resource.to_string()), &choice(wanted));
                     }
                 }
                 Turn::Take => flying.extend(bench.window.next(bench.now, 3).map(|job| vec![job])),
@@ -420,7 +426,7 @@ proptest! {
                     (bench.clock, bench.now) = (clock, now);
                     flying.clear();
                     for (id, resource, wanted) in log.iter().filter(|(id, ..)| *id > cursor) {
-                        bench.window.offer(event(*id, resource), &choice(*wanted));
+                        bench.window.offer(&event(*id, resource), &choice(*wanted));
                     }
                 }
             }
@@ -440,7 +446,7 @@ async fn what_is_skipped_is_settled_behind_what_is_held() {
     bench.window.skip_to(1_000_000);
     assert_eq!(bench.window.cursor(), 1_000_000);
     assert_eq!(bench.window.unflushed(), 1);
-    bench.window.offer(event(1_000_003, "a"), &choice(true));
+    bench.window.offer(&event(1_000_003, "a"), &choice(true));
     bench.window.skip_to(1_000_001);
     bench.window.skip_to(1_000_010);
     let window = &bench.window;
@@ -451,4 +457,21 @@ async fn what_is_skipped_is_settled_behind_what_is_held() {
         .window
         .finished(&job.lane, fate, bench.now, bench.clock);
     assert_eq!(bench.window.cursor(), 1_000_010);
+}
+
+#[tokio::test]
+async fn what_is_not_wanted_is_saved_but_hurries_no_flush() {
+    let mut bench = Bench::new(Order::Resource);
+    bench.window.offer(&event(1, "a"), &UNWANTED);
+    assert_eq!(
+        (bench.window.has_unflushed(), bench.window.unflushed()),
+        (true, 0)
+    );
+    assert_eq!(bench.window.settlement().cursor, 1);
+    assert!(!bench.window.has_unflushed());
+    bench.window.skip_to(2);
+    assert_eq!(
+        (bench.window.has_unflushed(), bench.window.unflushed()),
+        (true, 1)
+    );
 }

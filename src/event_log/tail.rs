@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use super::pages::Pages;
+use super::section::Section;
 use crate::event::Event;
+use crate::fault::Result;
 
 /// Bytes of log rows that are kept at the most.
 const CAPACITY: usize = 16 << 20;
@@ -13,6 +16,8 @@ const CAPACITY: usize = 16 << 20;
 /// The end of the log: shared by the writer and all subscriptions.
 pub struct Tail {
     kept: Mutex<Kept>,
+    /// What was read of the log behind what is kept.
+    pages: Pages,
     /// Sequence id of the newest event.
     head: watch::Sender<i64>,
     /// How often readers were told to forget what they hold.
@@ -31,6 +36,7 @@ impl Tail {
     pub fn new(head: i64) -> Self {
         Self {
             kept: Mutex::default(),
+            pages: Pages::default(),
             head: watch::Sender::new(head),
             forgotten: watch::Sender::new(0),
         }
@@ -57,36 +63,40 @@ impl Tail {
 
     /// Up to `limit` events after `cursor`, if the next one is still here.
     #[must_use]
-    pub fn after(&self, cursor: i64, limit: usize) -> Option<Vec<Event>> {
-        let batches: Vec<_> = {
-            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let first = kept.batches.front()?.0.first()?.sequence_id;
-            if cursor + 1 < first {
-                return None;
-            }
-            let ends_after = |batch: &Arc<Vec<Event>>| {
-                batch.last().is_some_and(|event| event.sequence_id > cursor)
-            };
-            let start = kept
-                .batches
-                .partition_point(|(batch, _)| !ends_after(batch));
-            kept.batches
-                .range(start..)
-                .map(|(batch, _)| Arc::clone(batch))
-                .take(limit)
-                .collect()
-        };
-        let newer = batches
-            .iter()
-            .flat_map(|batch| batch.iter())
-            .filter(|event| event.sequence_id > cursor);
-        let events: Vec<Event> = newer.take(limit).cloned().collect();
-        (!events.is_empty()).then_some(events)
+    pub fn after(&self, cursor: i64, limit: usize) -> Option<Section> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = kept.batches.front()?.0.first()?.sequence_id;
+        if cursor + 1 < first {
+            return None;
+        }
+        let ends_after =
+            |batch: &Arc<Vec<Event>>| batch.last().is_some_and(|event| event.sequence_id > cursor);
+        let start = kept
+            .batches
+            .partition_point(|(batch, _)| !ends_after(batch));
+        let newer = kept.batches.range(start..).map(|(batch, _)| batch);
+        let batches: Vec<_> = newer.take(limit).map(Arc::clone).collect();
+        drop(kept);
+        (!batches.is_empty()).then(|| Section::new(batches, cursor, limit))
+    }
+
+    /// The events behind `cursor` as `read` brings them out of the log, or as it just did for somebody
+    /// else. Empty where there are none yet.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub async fn behind(
+        &self,
+        cursor: i64,
+        read: impl Future<Output = Result<Vec<Event>>>,
+    ) -> Result<Section> {
+        self.pages.after(cursor, read).await
     }
 
     /// Values were erased from the log: what stands here goes, and readers read again what they hold.
     pub fn forget(&self) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::default();
+        self.pages.clear();
         self.forgotten.send_modify(|times| *times += 1);
     }
 

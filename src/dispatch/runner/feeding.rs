@@ -1,11 +1,13 @@
 //! Events into the window: the newest from memory, older ones from the log.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Reading, State};
 use crate::event::Event;
-use crate::event_log::read;
+use crate::event_log::{Section, read};
 use crate::fault::{Fault, Result};
 
 /// Events that are read from the log at once, at the most …
@@ -32,7 +34,9 @@ impl State {
                 .room()
                 .min(PAGE.unsigned_abs().try_into().unwrap_or(usize::MAX));
             match self.runner.tail.after(read_to, limit) {
-                Some(events) => self.offer(events),
+                Some(newest) => {
+                    self.offer(newest.events());
+                }
                 None if self.resting_until.is_some_and(|until| until > now) => return,
                 None => self.read_from_log(read_to),
             }
@@ -41,32 +45,36 @@ impl State {
 
     fn read_from_log(&mut self, after: i64) {
         let (link, limit) = (self.runner.link.clone(), self.page);
+        let tail = Arc::clone(&self.runner.tail);
         self.reading = Some(beside(async move {
-            let connection = link.connection().await?;
-            let filter = read::Filter {
-                after: Some(after),
-                limit,
-                bytes: Some(PAGE_BYTES),
-                ..read::Filter::default()
+            let page = async {
+                let connection = link.connection().await?;
+                let filter = read::Filter {
+                    after: Some(after),
+                    limit,
+                    bytes: Some(PAGE_BYTES),
+                    ..read::Filter::default()
+                };
+                read::page(&connection, &filter).await
             };
-            read::page(&connection, &filter).await
+            tail.behind(after, page).await
         }));
     }
 
-    pub(super) fn take_events(&mut self, events: Result<Vec<Event>>) -> Result<()> {
+    pub(super) fn take_events(&mut self, section: Result<Section>) -> Result<()> {
         self.reading = None;
-        match events {
-            Ok(events) if self.replaying.is_some() => {
-                self.take_range(events);
+        match section {
+            Ok(section) if self.replaying.is_some() => {
+                self.take_range(&section);
                 Ok(())
             }
-            Ok(events) => {
-                if events.is_empty() {
+            Ok(section) => {
+                let got = self.offer(section.events());
+                if got == 0 {
                     // The head was seen and its events are not there yet: ask again a little later.
                     self.rest();
                 }
-                self.page = next_page(self.page, events.len());
-                self.offer(events);
+                self.page = next_page(self.page, got);
                 Ok(())
             }
             Err(fault) => self.survive(fault),
@@ -81,19 +89,21 @@ impl State {
         self.forget_said();
     }
 
-    pub(super) fn offer(&mut self, events: Vec<Event>) {
+    /// Offers them all; how many that were.
+    pub(super) fn offer<'a>(&mut self, events: impl Iterator<Item = &'a Event>) -> usize {
+        let mut count = 0;
         for event in events {
             self.lag.read(event.sequence_id, event.created_at);
-            let choice = self.runner.subscription.choose(&event);
+            let choice = self.runner.subscription.choose(event);
             self.window.offer(event, &choice);
+            count += 1;
         }
+        count
     }
 }
 
 /// Reads while attempts end and others begin: taking rows apart is work, and the loop has its own.
-pub(super) fn beside(
-    reading: impl Future<Output = Result<Vec<Event>>> + Send + 'static,
-) -> Reading {
+pub(super) fn beside(reading: impl Future<Output = Result<Section>> + Send + 'static) -> Reading {
     let task = AbortOnDropHandle::new(tokio::spawn(reading));
     Box::pin(async move {
         task.await.unwrap_or_else(|error| {

@@ -10,7 +10,7 @@ use crate::dispatch::replay::{Hold, Replay};
 use crate::dispatch::replays::hold_of;
 use crate::event::Event;
 use crate::event_log::deliveries::{self, Settlement};
-use crate::event_log::{read, replays};
+use crate::event_log::{Section, read, replays};
 use crate::fault::Result;
 use crate::ops::metrics::WebhookLabel;
 
@@ -108,18 +108,17 @@ impl State {
             if gone_to > after && first > gone_to {
                 replays::skip(&connection, id, after, gone_to).await?;
             }
-            Ok(events)
+            Ok(Section::whole(events))
         }));
     }
 
     /// Takes in what was read of a replay's range: it is all that there is up to where it was asked
     /// for, unless it was cut off.
-    pub(super) fn take_range(&mut self, events: Vec<Event>) {
+    pub(super) fn take_range(&mut self, section: &Section) {
         let (to, limit) = self.replaying.as_ref().map_or((0, 0), |it| it.asked);
-        let bytes: usize = events.iter().map(Event::bytes).sum();
-        let got = events.len();
+        let bytes: usize = section.events().map(Event::bytes).sum();
+        let got = self.offer(section.events());
         let is_whole = usize::try_from(limit).is_ok_and(|limit| got < limit) && bytes < PAGE_BYTES;
-        self.offer(events);
         if is_whole {
             self.window.skip_to(to);
         } else {
@@ -150,7 +149,7 @@ impl State {
             && self.window.cursor() >= self.end()
             && self.window.parked() == 0
             && self.window.in_flight() == 0
-            && self.window.unflushed() == 0
+            && !self.window.has_unflushed()
             && self.flushing.is_none()
             && self.asking.has_looked()
             && !self

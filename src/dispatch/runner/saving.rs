@@ -13,6 +13,9 @@ use crate::fault::Result;
 const FLUSH_EVENTS: usize = 500;
 /// … or this time.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+/// Where nothing is settled but what was not wanted: to look at it again after a crash costs nobody a
+/// delivery, and many webhooks want little of what comes.
+const PASSED_INTERVAL: Duration = Duration::from_secs(1);
 /// How long requests in flight may take to end when the daemon stops.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long the last flush is tried again after that.
@@ -43,10 +46,17 @@ impl Runner {
 impl State {
     pub(super) fn flush_if_due(&mut self, now: Instant) {
         let busy = self.flushing.is_some() || self.asking.under_way.is_some();
-        if busy || self.window.unflushed() == 0 {
+        if busy || !self.window.has_unflushed() {
             return;
         }
-        let due = *self.flush_due.get_or_insert(now + FLUSH_INTERVAL);
+        let interval = if self.window.unflushed() > 0 {
+            FLUSH_INTERVAL
+        } else {
+            PASSED_INTERVAL
+        };
+        let due = now + interval;
+        let due = self.flush_due.map_or(due, |earlier| earlier.min(due));
+        self.flush_due = Some(due);
         if now >= due || self.window.unflushed() >= FLUSH_EVENTS {
             let settlement = self.settlement();
             self.flush(settlement, None);

@@ -16,7 +16,7 @@ fn offered(order: Order, resources: &str) -> Bench {
     let mut bench = Bench::new(order);
     for (sequence_id, resource) in (1..).zip(resources.chars()) {
         let event = event(sequence_id, &resource.to_string());
-        bench.window.offer(event, &Choice::Wanted);
+        bench.window.offer(&event, &Choice::Wanted);
     }
     bench
 }
@@ -56,11 +56,11 @@ async fn few_wait_for_others_and_many_do_not() {
     let due = bench.now + std::time::Duration::from_secs(10);
     assert_eq!(bench.window.gathers_at(), Some(due));
     bench.pass(4);
-    bench.window.offer(event(3, "c"), &Choice::Wanted);
+    bench.window.offer(&event(3, "c"), &Choice::Wanted);
     assert_eq!(ids(bench.gather(3, 10, 9)), [1, 2, 3]);
     assert_eq!(bench.window.gathers_at(), None);
 
-    bench.window.offer(event(4, "d"), &Choice::Wanted);
+    bench.window.offer(&event(4, "d"), &Choice::Wanted);
     assert!(bench.gather(3, 10, 9).is_none());
     bench.pass(10);
     // Time that passes while there is no room for a request is time all the same.
@@ -73,7 +73,7 @@ async fn those_that_failed_together_go_alone_and_wait_for_nobody() {
     let mut bench = offered(Order::Resource, "aab");
     let jobs = bench.gather(9, 0, 9).unwrap();
     bench.end_all(jobs, |_| again(1));
-    bench.window.offer(event(4, "c"), &Choice::Wanted);
+    bench.window.offer(&event(4, "c"), &Choice::Wanted);
     bench.pass(1);
     let alone: Vec<_> = std::iter::from_fn(|| bench.gather(9, 60, 9))
         .map(|jobs| (jobs.len(), jobs[0].sequence_id, jobs[0].attempt))
@@ -126,7 +126,7 @@ async fn a_request_has_four_mebibytes_at_the_most_but_one_event_in_any_case() {
     };
     for (sequence_id, resource, mebibytes) in [(1, "a", 2), (2, "b", 1), (3, "b", 2), (4, "c", 5)] {
         let event = large(sequence_id, resource, mebibytes);
-        bench.window.offer(event, &Choice::Wanted);
+        bench.window.offer(&event, &Choice::Wanted);
     }
     // Full by their bytes, they do not wait for others.
     let jobs = bench.gather(9, 60, 9).unwrap();
@@ -143,7 +143,7 @@ async fn a_probe_after_a_failed_one_is_of_other_events_though_some_go_alone() {
     let mut bench = offered(Order::Resource, "ab");
     let jobs = bench.gather(9, 0, 9).unwrap();
     bench.end_all(jobs, |_| again(0));
-    bench.window.offer(event(3, "c"), &Choice::Wanted);
+    bench.window.offer(&event(3, "c"), &Choice::Wanted);
     let mut probed = Vec::new();
     for _ in 0..3 {
         let jobs = bench.gather(9, 0, 1).unwrap();

@@ -62,7 +62,7 @@ impl Bench {
         self.window = Window::new(self.order.into(), self.cursor, known, now, clock);
         let cursor = self.cursor;
         for (id, resource) in log.iter().filter(|(id, _)| *id > cursor) {
-            self.window.offer(event(*id, resource), &Choice::Wanted);
+            self.window.offer(&event(*id, resource), &Choice::Wanted);
         }
     }
 
@@ -136,7 +136,7 @@ impl Bench {
 async fn a_dead_one_is_sent_again_with_fresh_attempts_and_its_row_goes() {
     let mut bench = Bench::new(Order::Resource);
     for id in 1..=2 {
-        bench.window.offer(event(id, "a"), &Choice::Wanted);
+        bench.window.offer(&event(id, "a"), &Choice::Wanted);
     }
     bench.take();
     bench.dead("posts/a");
@@ -160,7 +160,7 @@ async fn a_dead_one_is_sent_again_with_fresh_attempts_and_its_row_goes() {
 async fn a_dead_one_goes_before_what_came_after_it_but_not_into_what_is_being_sent() {
     let mut bench = Bench::new(Order::Resource);
     for id in 1..=3 {
-        bench.window.offer(event(id, "a"), &Choice::Wanted);
+        bench.window.offer(&event(id, "a"), &Choice::Wanted);
     }
     bench.take();
     bench.dead("posts/a");
@@ -180,7 +180,7 @@ async fn a_dead_one_that_is_sent_again_leaves_the_one_behind_it_its_wait() {
     for restarts in [false, true] {
         let mut bench = Bench::new(Order::Resource);
         for id in 1..=3 {
-            bench.window.offer(event(id, "a"), &Choice::Wanted);
+            bench.window.offer(&event(id, "a"), &Choice::Wanted);
         }
         bench.take();
         bench.dead("posts/a");
@@ -194,7 +194,7 @@ async fn a_dead_one_that_is_sent_again_leaves_the_one_behind_it_its_wait() {
             bench.restart(&[]);
         }
         assert_eq!(bench.take().map(|job| job.sequence_id), Some(1));
-        bench.window.offer(event(4, "a"), &Choice::Wanted);
+        bench.window.offer(&event(4, "a"), &Choice::Wanted);
         bench.end("posts/a", Step::Settle);
         bench.flush();
         let waiting = ["2 waiting 1", "3 waiting 0", "4 waiting 0"];
@@ -213,7 +213,7 @@ async fn a_dead_one_that_is_sent_again_leaves_the_one_behind_it_its_wait() {
 async fn a_wait_is_over_when_an_operator_wants_that_one_itself_sent_again() {
     let mut bench = Bench::new(Order::Resource);
     for id in 1..=2 {
-        bench.window.offer(event(id, "a"), &Choice::Wanted);
+        bench.window.offer(&event(id, "a"), &Choice::Wanted);
     }
     bench.take();
     bench.dead("posts/a");
@@ -232,7 +232,7 @@ async fn a_wait_is_over_when_an_operator_wants_that_one_itself_sent_again() {
 async fn a_waiting_one_is_due_at_once_and_what_it_waits_behind_goes_first() {
     let mut bench = Bench::new(Order::Resource);
     for id in 1..=2 {
-        bench.window.offer(event(id, "a"), &Choice::Wanted);
+        bench.window.offer(&event(id, "a"), &Choice::Wanted);
     }
     bench.take();
     bench.retry("posts/a", 600);
@@ -254,7 +254,7 @@ async fn a_waiting_one_is_due_at_once_and_what_it_waits_behind_goes_first() {
 async fn a_discarded_one_is_settled_and_its_lane_goes_on() {
     let mut bench = Bench::new(Order::Resource);
     for id in 1..=2 {
-        bench.window.offer(event(id, "a"), &Choice::Wanted);
+        bench.window.offer(&event(id, "a"), &Choice::Wanted);
     }
     bench.take();
     bench.retry("posts/a", 600);
@@ -274,7 +274,7 @@ async fn a_discarded_one_is_settled_and_its_lane_goes_on() {
 #[tokio::test]
 async fn what_is_being_sent_is_discarded_when_the_attempt_is_over() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.window.offer(&event(1, "a"), &Choice::Wanted);
     bench.take();
     bench.retry("posts/a", 60);
     bench.flush();
@@ -298,7 +298,7 @@ async fn one_behind_the_cursor_that_is_held_does_not_come_back_after_a_restart()
     let log = [(1, "slow".to_owned()), (2, "a".to_owned())];
     let mut bench = Bench::new(Order::Resource);
     for (id, resource) in &log {
-        bench.window.offer(event(*id, resource), &Choice::Wanted);
+        bench.window.offer(&event(*id, resource), &Choice::Wanted);
         bench.take();
     }
     bench.dead("posts/a");
@@ -319,7 +319,7 @@ async fn one_behind_the_cursor_that_is_held_does_not_come_back_after_a_restart()
 #[tokio::test]
 async fn a_request_that_comes_while_another_is_done_stays() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.window.offer(&event(1, "a"), &Choice::Wanted);
     bench.take();
     bench.dead("posts/a");
     bench.flush();
@@ -339,7 +339,7 @@ async fn after_a_restart_a_dead_one_waits_for_those_before_it() {
     let log: Vec<_> = (1..=2).map(|id| (id, "a".to_owned())).collect();
     let mut bench = Bench::new(Order::None);
     for (id, resource) in &log {
-        bench.window.offer(event(*id, resource), &Choice::Wanted);
+        bench.window.offer(&event(*id, resource), &Choice::Wanted);
         bench.take();
     }
     bench.dead("#2");
@@ -357,7 +357,7 @@ async fn after_a_restart_a_dead_one_waits_for_those_before_it() {
 #[tokio::test]
 async fn what_was_settled_a_moment_ago_is_not_sent_again() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.window.offer(&event(1, "a"), &Choice::Wanted);
     bench.take();
     bench.retry("posts/a", 60);
     bench.flush();
@@ -374,7 +374,7 @@ async fn what_was_settled_a_moment_ago_is_not_sent_again() {
 #[tokio::test]
 async fn a_lane_that_was_emptied_and_filled_again_sends_one_at_a_time() {
     let mut bench = Bench::new(Order::Resource);
-    bench.window.offer(event(1, "a"), &Choice::Wanted);
+    bench.window.offer(&event(1, "a"), &Choice::Wanted);
     bench.take();
     bench.retry("posts/a", 60);
     bench.flush();
@@ -383,8 +383,8 @@ async fn a_lane_that_was_emptied_and_filled_again_sends_one_at_a_time() {
         bench.ask(1, request);
         bench.look();
     }
-    bench.window.offer(event(2, "a"), &Choice::Wanted);
-    bench.window.offer(event(3, "a"), &Choice::Wanted);
+    bench.window.offer(&event(2, "a"), &Choice::Wanted);
+    bench.window.offer(&event(3, "a"), &Choice::Wanted);
     assert_eq!(bench.take().map(|job| job.sequence_id), Some(2));
     assert_eq!(bench.take().map(|job| job.sequence_id), None);
 }
@@ -463,7 +463,7 @@ proptest! {
                     let id = i64::try_from(log.len()).unwrap() + 1;
                     log.push((id, resource.to_string()));
                     if bench.window.read_to() + 1 == id {
-                        bench.window.offer(event(id, &resource.to_string()), &Choice::Wanted);
+                        bench.window.offer(&event(id, &resource.to_string()), &Choice::Wanted);
                     }
                 }
                 Turn::Take | Turn::Gather(_) => {

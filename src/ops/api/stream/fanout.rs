@@ -134,16 +134,14 @@ async fn forward(desk: &Desk, position: Option<i64>, head: Option<i64>) -> Resul
 
 /// Events after the position: from memory, if they are still there.
 async fn after(desk: &Desk, position: i64) -> Result<Vec<Event>, Problem> {
-    if let Some(mut events) = desk.tail().after(position, BATCH) {
+    if let Some(newest) = desk.tail().after(position, BATCH) {
         let mut bytes = 0;
-        let fits = events.iter().take_while(|event| {
+        let fits = newest.events().take_while(|event| {
             let first = bytes == 0;
             bytes += event.bytes();
             first || bytes <= BATCH_BYTES
         });
-        let count = fits.count();
-        events.truncate(count);
-        return Ok(events);
+        return Ok(fits.cloned().collect());
     }
     let filter = Filter {
         after: Some(position),
