@@ -15,10 +15,9 @@ const WHAT: &str = "cannot note a table's primary key";
 /// By the server's SQLSTATE.
 pub async fn note(log: &Connection, relation: u32, key: &[String]) -> Result<Vec<NotedKey>> {
     let fault = |error| sql_fault(WHAT, error);
-    let rows = log
-        .query(include_str!("../../sql/note_key.sql"), &[&relation, &key])
-        .await
-        .map_err(fault)?;
+    let sql = include_str!("../../sql/note_key.sql");
+    let sql = log.prepared(sql).await.map_err(fault)?;
+    let rows = log.query(&sql, &[&relation, &key]).await.map_err(fault)?;
     rows.iter()
         .map(|row| {
             let noted_at: Timestamp = row.try_get(1).map_err(fault)?;

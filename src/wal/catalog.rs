@@ -112,10 +112,13 @@ pub struct RowIdentity {
 /// By the server's SQLSTATE.
 pub async fn row_identity(connection: &Connection, relation: u32) -> Result<Option<RowIdentity>> {
     let what = "cannot read a table's primary key";
-    let row = connection
-        .query_opt(include_str!("../../sql/source_key.sql"), &[&relation])
-        .await
-        .map_err(|error| sql_fault(what, error))?;
+    let row = async {
+        let sql = connection
+            .prepared(include_str!("../../sql/source_key.sql"))
+            .await?;
+        connection.query_opt(&sql, &[&relation]).await
+    };
+    let row = row.await.map_err(|error| sql_fault(what, error))?;
     let read = |row: tokio_postgres::Row| -> Result<RowIdentity, tokio_postgres::Error> {
         Ok(RowIdentity {
             primary_key: plain(row.try_get(0)?),
@@ -139,7 +142,8 @@ pub async fn row_identity(connection: &Connection, relation: u32) -> Result<Opti
 pub async fn foreign_keys(connection: &Connection, relation: u32) -> Result<Vec<Vec<String>>> {
     let fault = |error| sql_fault("cannot read a table's foreign keys", error);
     let sql = include_str!("../../sql/source_references.sql");
-    let rows = connection.query(sql, &[&relation]).await.map_err(fault)?;
+    let sql = connection.prepared(sql).await.map_err(fault)?;
+    let rows = connection.query(&sql, &[&relation]).await.map_err(fault)?;
     rows.iter()
         .map(|row| Ok(plain(row.try_get(0).map_err(fault)?)))
         .collect()
