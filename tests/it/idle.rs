@@ -57,3 +57,15 @@ async fn what_is_asked_for_wakes_the_daemon() {
     let elapsed = began.elapsed();
     assert!(elapsed < Duration::from_secs(18), "20 in {elapsed:?}");
 }
+
+#[tokio::test]
+async fn it_takes_no_huge_pages() {
+    let captured = Captured::with("create table t (id int primary key)", |rowhook| rowhook).await;
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", captured.daemon.pid())).unwrap();
+    // A kernel before 5.0 does not tell.
+    let told = status
+        .lines()
+        .find_map(|line| line.strip_prefix("THP_enabled:"));
+    assert_eq!(told.map_or("0", str::trim), "0");
+}
