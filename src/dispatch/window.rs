@@ -406,7 +406,7 @@ impl Window {
         self.held_bytes = 0;
     }
 
-    /// How much was delivered, or noted of a delivery, since the last flush.
+    /// How much was settled, or noted of a delivery, since the last flush, beside what was not wanted.
     pub(super) fn unflushed(&self) -> usize {
         self.settled_since_flush
     }

@@ -31,8 +31,8 @@ mod published;
 pub mod requests;
 pub mod scheduled;
 mod segments;
-mod settings;
 mod section;
+mod settings;
 mod tail;
 mod writer;
 

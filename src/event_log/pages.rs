@@ -4,7 +4,8 @@
 //! is nothing to them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::TryFutureExt as _;
 use tokio::sync::OnceCell;
@@ -15,8 +16,11 @@ use crate::fault::Result;
 
 /// Pages that are kept at the most: for those who stand together, and for one or two who do not …
 const MOST_PAGES: usize = 4;
-/// … and their bytes.
+/// … and their bytes …
 const MOST_BYTES: usize = 8 << 20;
+/// … for so long after it began to be read: then the log may say something else, for values are erased
+/// and segments dropped.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// The pages that were read last.
 #[derive(Default)]
@@ -25,6 +29,7 @@ pub(super) struct Pages(Mutex<VecDeque<Arc<Page>>>);
 /// What follows a sequence id, once it is read.
 struct Page {
     after: i64,
+    began: Instant,
     events: OnceCell<(Arc<Vec<Event>>, usize)>,
 }
 
@@ -34,6 +39,11 @@ impl Page {
         let last = self.events.get().and_then(|(events, _)| events.last());
         self.after == cursor
             || (self.after < cursor && last.is_some_and(|last| cursor < last.sequence_id))
+    }
+
+    fn is_empty(&self) -> bool {
+        let events = self.events.get().map(|(events, _)| events);
+        events.is_some_and(|events| events.is_empty())
     }
 
     fn bytes(&self) -> usize {
@@ -49,13 +59,19 @@ impl Pages {
         cursor: i64,
         read: impl Future<Output = Result<Vec<Event>>>,
     ) -> Result<Section> {
-        let page = self.page(cursor);
+        let page = self.page(cursor, Instant::now());
         let read = read.map_ok(|events| {
             let bytes = events.iter().map(Event::bytes).sum();
             (Arc::new(events), bytes)
         });
-        let (events, _) = page.events.get_or_try_init(|| read).await?;
-        self.let_go(events.is_empty().then_some(&page));
+        let events = match page.events.get_or_try_init(|| read).await {
+            Ok((events, _)) => events,
+            Err(fault) => {
+                self.locked().retain(|kept| !Arc::ptr_eq(kept, &page));
+                return Err(fault);
+            }
+        };
+        self.let_go();
         Ok(Section::new(vec![Arc::clone(events)], cursor, usize::MAX))
     }
 
@@ -64,13 +80,20 @@ impl Pages {
         self.locked().clear();
     }
 
-    fn page(&self, cursor: i64) -> Arc<Page> {
-        let mut pages = self.locked();
+    /// Keeps what is new and fits, and none that was empty: events will stand there.
+    pub(super) fn let_go(&self) {
+        drop(self.keep(Instant::now()));
+    }
+
+    /// The page that has what follows `cursor`; a new one, if none has.
+    fn page(&self, cursor: i64, now: Instant) -> Arc<Page> {
+        let mut pages = self.keep(now);
         if let Some(page) = pages.iter().find(|page| page.has_next(cursor)) {
             return Arc::clone(page);
         }
         let page = Arc::new(Page {
             after: cursor,
+            began: now,
             events: OnceCell::new(),
         });
         if pages.len() == MOST_PAGES {
@@ -80,16 +103,23 @@ impl Pages {
         page
     }
 
-    /// Keeps what fits, and not one that was empty: events will stand there.
-    fn let_go(&self, empty: Option<&Arc<Page>>) {
+    fn keep(&self, now: Instant) -> MutexGuard<'_, VecDeque<Arc<Page>>> {
         let mut pages = self.locked();
-        pages.retain(|page| empty.is_none_or(|empty| !Arc::ptr_eq(page, empty)));
-        while pages.len() > 1 && pages.iter().map(|page| page.bytes()).sum::<usize>() > MOST_BYTES {
-            pages.pop_front();
+        let mut bytes = 0;
+        // The newest first, so that the oldest go.
+        for place in (0..pages.len()).rev() {
+            let Some(page) = pages.get(place) else { break };
+            bytes += page.bytes();
+            let is_old = now.duration_since(page.began) >= KEPT_FOR;
+            if is_old || page.is_empty() || bytes > MOST_BYTES {
+                bytes -= page.bytes();
+                pages.remove(place);
+            }
         }
+        pages
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, VecDeque<Arc<Page>>> {
+    fn locked(&self) -> MutexGuard<'_, VecDeque<Arc<Page>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::event::{Draft, Shape};
-    use crate::event_log::{Batch, Transaction, TransactionEnd};
+    use crate::event_log::{Batch, Tail, Transaction, TransactionEnd};
     use crate::fault::Fault;
     use crate::wal::Lsn;
 
@@ -190,14 +220,57 @@ mod tests {
 
     #[tokio::test]
     async fn few_pages_are_kept_and_of_large_ones_fewer() {
-        for (bytes, kept) in [(1, MOST_PAGES), (MOST_BYTES / 2, 1), (2 * MOST_BYTES, 1)] {
+        for (bytes, kept) in [(1, MOST_PAGES), (MOST_BYTES / 2, 1), (2 * MOST_BYTES, 0)] {
             let pages = Pages::default();
             for id in 1..=6 {
                 let read = pages.after(id - 1, async { Ok(events(id..=id, bytes)) });
                 assert_eq!(ids(&read.await.unwrap()), [id]);
             }
             assert_eq!(pages.locked().len(), kept, "of {bytes} bytes");
-            assert_eq!(known(&pages, 5).await, Some(vec![6]));
+            let newest = (kept > 0).then(|| vec![6]);
+            assert_eq!(known(&pages, 5).await, newest);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_is_kept_for_a_moment_only() {
+        let pages = Pages::default();
+        let read = pages.after(0, async { Ok(events(1..=2, 1)) });
+        read.await.unwrap();
+        let now = Instant::now();
+        assert_eq!(pages.page(1, now).after, 0);
+        assert_eq!(pages.page(1, now + KEPT_FOR).after, 1);
+        let later = now + 3 * KEPT_FOR;
+        assert!(pages.keep(later).is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_reads_for_others_may_go_away() {
+        let pages = Arc::new(Pages::default());
+        let shared = Arc::clone(&pages);
+        let never = async move { shared.after(0, std::future::pending()).await.map(|_| ()) };
+        let reader = tokio::spawn(never);
+        while pages.locked().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let shared = Arc::clone(&pages);
+        let read = async move { shared.after(0, async { Ok(events(1..=1, 1)) }).await };
+        let other = tokio::spawn(read);
+        reader.abort();
+        assert_eq!(ids(&other.await.unwrap().unwrap()), [1]);
+    }
+
+    #[tokio::test]
+    async fn what_was_erased_from_the_log_is_read_again() {
+        let tail = Tail::new(2);
+        for _ in 0..2 {
+            let read = tail.behind(0, async { Ok(events(1..=2, 1)) });
+            assert_eq!(ids(&read.await.unwrap()), [1, 2]);
+            let unread = async { Err(Fault::transient("not here")) };
+            assert_eq!(ids(&tail.behind(1, unread).await.unwrap()), [2]);
+            tail.forget();
+            let unread = async { Err(Fault::transient("not here")) };
+            assert!(tail.behind(1, unread).await.is_err());
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The newest events, kept in memory so that subscriptions at the head need no query.
+//! Events in memory: the newest, so that subscriptions at the head need no query, and older ones that
+//! were just read for somebody, so that those who stand together need but one.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,8 @@ impl Tail {
         if events.is_empty() {
             // What is kept would have a hole in front of what comes next.
             *kept = Kept::default();
+            // And a session that begins may log otherwise what one before it had logged and lost.
+            self.pages.clear();
         } else {
             kept.bytes += bytes;
             kept.batches.push_back((Arc::new(events), bytes));
@@ -91,6 +94,11 @@ impl Tail {
         read: impl Future<Output = Result<Vec<Event>>>,
     ) -> Result<Section> {
         self.pages.after(cursor, read).await
+    }
+
+    /// Lets go of what was read for some reader a while ago. To be done now and then.
+    pub fn let_go(&self) {
+        self.pages.let_go();
     }
 
     /// Values were erased from the log: what stands here goes, and readers read again what they hold.

@@ -321,8 +321,8 @@ const END_CUT_OFF_WRITERS: &str = "select pg_catalog.pg_terminate_backend(pid, 5
        and application_name = 'rowhook writer' and pid <> pg_catalog.pg_backend_pid()";
 
 /// Rows of more than 2 kB are compressed by the session that writes them. By pglz that is most of what a
-/// wide row costs; lz4 takes a fraction of it and leaves no more bytes. Not every server is built with
-/// it, and what the operator has chosen stands.
+/// wide row costs; lz4 takes a fraction of it and leaves about as many bytes. Not every server is built
+/// with it, and what the operator has chosen stands.
 const COMPRESS_BY_LZ4: &str = "select pg_catalog.set_config(name, 'lz4', false) from pg_catalog.pg_settings \
      where name = 'default_toast_compression' and source = 'default' and 'lz4' = any(enumvals)";
 

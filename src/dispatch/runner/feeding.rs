@@ -69,12 +69,13 @@ impl State {
                 Ok(())
             }
             Ok(section) => {
+                let bytes = section.events().map(Event::bytes).sum();
                 let got = self.offer(section.events());
                 if got == 0 {
                     // The head was seen and its events are not there yet: ask again a little later.
                     self.rest();
                 }
-                self.page = next_page(self.page, got);
+                self.page = next_page(self.page, got, bytes);
                 Ok(())
             }
             Err(fault) => self.survive(fault),
@@ -112,12 +113,12 @@ pub(super) fn beside(reading: impl Future<Output = Result<Section>> + Send + 'st
     })
 }
 
-/// How many events to ask for after `asked` gave `got`: as many, if their bytes were too many, and
-/// more, if not.
-pub(super) fn next_page(asked: i64, got: usize) -> i64 {
-    let got = i64::try_from(got).unwrap_or(PAGE);
-    match got < asked {
-        true => got.max(1),
-        false => asked.saturating_mul(2).min(PAGE),
+/// How many events to ask for after `asked` gave `got` with so many bytes: as many, if their bytes were
+/// too many, and more, if not.
+pub(super) fn next_page(asked: i64, got: usize, bytes: usize) -> i64 {
+    if bytes >= PAGE_BYTES {
+        i64::try_from(got).map_or(PAGE, |got| got.clamp(1, PAGE))
+    } else {
+        asked.saturating_mul(2).min(PAGE)
     }
 }

@@ -122,7 +122,7 @@ impl State {
         if is_whole {
             self.window.skip_to(to);
         } else {
-            self.page = next_page(limit, got);
+            self.page = next_page(limit, got, bytes);
         }
     }
 

@@ -49,7 +49,8 @@ impl State {
         if busy || !self.window.has_unflushed() {
             return;
         }
-        let interval = if self.window.unflushed() > 0 {
+        // A replay ends with its last flush.
+        let interval = if self.window.unflushed() > 0 || self.replaying.is_some() {
             FLUSH_INTERVAL
         } else {
             PASSED_INTERVAL

@@ -29,6 +29,7 @@ pub async fn follow_erasures(
 ) -> Result<()> {
     let mut seen = HashSet::new();
     while pause(INTERVAL, &stop).await {
+        tail.let_go();
         let writes = matches!(*standing.borrow(), Standing::Streaming { .. });
         let following = follow(&link, &inlet, &tail, writes, &mut seen);
         let followed = tokio::select! {
