@@ -407,7 +407,7 @@ impl Window {
     }
 
     /// How much was settled, or noted of a delivery, since the last flush, beside what was not wanted.
-    pub(super) fn unflushed(&self) -> usize {
+    pub(super) fn settled_unflushed(&self) -> usize {
         self.settled_since_flush
     }
 

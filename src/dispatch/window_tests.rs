@@ -445,7 +445,7 @@ async fn what_is_skipped_is_settled_behind_what_is_held() {
     let mut bench = Bench::new(Order::Resource);
     bench.window.skip_to(1_000_000);
     assert_eq!(bench.window.cursor(), 1_000_000);
-    assert_eq!(bench.window.unflushed(), 1);
+    assert_eq!(bench.window.settled_unflushed(), 1);
     bench.window.offer(&event(1_000_003, "a"), &choice(true));
     bench.window.skip_to(1_000_001);
     bench.window.skip_to(1_000_010);
@@ -464,14 +464,20 @@ async fn what_is_not_wanted_is_saved_but_hurries_no_flush() {
     let mut bench = Bench::new(Order::Resource);
     bench.window.offer(&event(1, "a"), &UNWANTED);
     assert_eq!(
-        (bench.window.has_unflushed(), bench.window.unflushed()),
+        (
+            bench.window.has_unflushed(),
+            bench.window.settled_unflushed()
+        ),
         (true, 0)
     );
     assert_eq!(bench.window.settlement().cursor, 1);
     assert!(!bench.window.has_unflushed());
     bench.window.skip_to(2);
     assert_eq!(
-        (bench.window.has_unflushed(), bench.window.unflushed()),
+        (
+            bench.window.has_unflushed(),
+            bench.window.settled_unflushed()
+        ),
         (true, 1)
     );
 }

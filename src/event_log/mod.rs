@@ -1,7 +1,8 @@
 //! The event log: events → Postgres, exactly once; and back out of it.
 //!
 //! Events are encoded as they come ([`Batch`]), appended by the one [`Writer`] together with the
-//! [`Checkpoint`], and read back by [`read`] or, at the head, from the [`Tail`] in memory.
+//! [`Checkpoint`], and read back by [`read`] or, at the head and where many read the same, from the
+//! [`Tail`] in memory.
 
 pub mod attempts;
 pub mod backfills;

@@ -50,7 +50,7 @@ impl State {
             return;
         }
         // A replay ends with its last flush.
-        let interval = if self.window.unflushed() > 0 || self.replaying.is_some() {
+        let interval = if self.window.settled_unflushed() > 0 || self.replaying.is_some() {
             FLUSH_INTERVAL
         } else {
             PASSED_INTERVAL
@@ -58,7 +58,7 @@ impl State {
         let due = now + interval;
         let due = self.flush_due.map_or(due, |earlier| earlier.min(due));
         self.flush_due = Some(due);
-        if now >= due || self.window.unflushed() >= FLUSH_EVENTS {
+        if now >= due || self.window.settled_unflushed() >= FLUSH_EVENTS {
             let settlement = self.settlement();
             self.flush(settlement, None);
         }
