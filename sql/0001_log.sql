@@ -46,9 +46,9 @@ create table rowhook.events (
   commit_lsn   pg_lsn not null,
   commit_index bigint not null
 ) partition by range (sequence_id);
-create index events_by_id on rowhook.events (event_id);
 -- Compared as bytes: what a locale would make of texts costs more than all the rest of an index, and
--- any equality finds them all the same.
+-- any equality finds them all the same. Of every segment from its beginning, for capture itself looks for the
+-- last event of a row; what only readers ask for, a segment gets later (rowhook.index_segment).
 create index events_by_resource on rowhook.events
   (resource text_pattern_ops, resource_id text_pattern_ops, sequence_id);
 comment on table rowhook.events is 'The event log: append-only, dense and in commit order by sequence_id.';
@@ -61,9 +61,12 @@ comment on column rowhook.events.unknown is 'Columns that the stream did not car
 create table rowhook.segments (
   first_id   bigint primary key,
   end_id     bigint not null unique check (end_id > first_id),
-  table_name text not null unique
+  table_name text not null unique,
+  indexed    boolean not null default false
 );
 comment on table rowhook.segments is 'Partitions of rowhook.events: first_id <= sequence_id < end_id.';
+comment on column rowhook.segments.indexed is
+  'Whether event_id and event_type have their indexes: a log that catches up adds them afterwards.';
 
 create table rowhook.subscriptions (
   name       text primary key,
@@ -126,10 +129,23 @@ begin
     execute format('create table rowhook.%I (like rowhook.events including defaults including comments)', v_name);
     execute format('alter table rowhook.events attach partition rowhook.%I for values from (%s) to (%s)',
                    v_name, v_first, v_first + p_size);
-    insert into rowhook.segments values (v_first, v_first + p_size, v_name);
+    insert into rowhook.segments (first_id, end_id, table_name) values (v_first, v_first + p_size, v_name);
     v_first := v_first + p_size;
   end loop;
   return v_first;
+end $$;
+
+-- Adds the indexes that a segment is written without while the log catches up: two trees that are built at
+-- once cost a fraction of two that grow row by row. Whoever holds a lock on the segment that is in the way is
+-- not waited for: the writer would queue up behind.
+create function rowhook.index_segment(p_table_name text)
+returns void language plpgsql set search_path = pg_catalog
+  set lock_timeout = '200ms' set max_parallel_maintenance_workers = 0 as $$
+begin
+  execute format('create index %I on rowhook.%I (event_id)', p_table_name || '_by_id', p_table_name);
+  execute format('create index %I on rowhook.%I (event_type text_pattern_ops, sequence_id)',
+                 p_table_name || '_by_type', p_table_name);
+  update rowhook.segments set indexed = true where table_name = p_table_name;
 end $$;
 
 -- The log with old, new and changes, as applications read it.

@@ -119,6 +119,13 @@ pub async fn run(
         standing: shared.standing.subscribe(),
     };
     tasks.spawn(backfiller.run(stop.clone()));
+    tasks.spawn(upkeep::index_segments(
+        initial.source.clone(),
+        shared.link.clone(),
+        shared.tail.head(),
+        shared.standing.subscribe(),
+        stop.clone(),
+    ));
     tasks.spawn(upkeep::drop_old_attempts(
         initial.log.clone(),
         shared.standing.subscribe(),

@@ -4,12 +4,11 @@ use crate::fault::{Fault, Result};
 use crate::wal::{Connection, is_undefined, server_error::sql_fault};
 
 /// Every migration, by version.
-pub const MIGRATIONS: [(i32, &str); 5] = [
+pub const MIGRATIONS: [(i32, &str); 4] = [
     (1, include_str!("../../sql/0001_log.sql")),
     (2, include_str!("../../sql/0002_capture.sql")),
     (3, include_str!("../../sql/0003_delivery.sql")),
     (4, include_str!("../../sql/0004_product.sql")),
-    (5, include_str!("../../sql/0005_reading.sql")),
 ];
 
 /// Two instances that migrate at once take turns by this lock.

@@ -43,7 +43,7 @@ pub use link::Link;
 pub use note::{Inlet, Note, WAITING_NOTES};
 pub use published::{Member, Published};
 pub use section::Section;
-pub use segments::holding as segments_of;
+pub use segments::{Unindexed, holding as segments_of};
 pub use settings::LogSettings;
 pub use tail::Tail;
 pub use writer::Writer;

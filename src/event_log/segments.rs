@@ -70,6 +70,56 @@ async fn those_who_read(connection: &Connection) -> Result<Vec<String>> {
         .map_err(|error| sql_fault("cannot look at the readers of the log", error))
 }
 
+/// The next segment that has not all its indexes.
+const NOT_INDEXED: &str = "
+    select s.table_name, s.end_id <= c.next_sequence_id from rowhook.segments s, rowhook.checkpoint c
+     where not s.indexed order by s.first_id limit 1";
+const INDEX: &str = "select rowhook.index_segment($1)";
+
+/// A segment that has not all its indexes: readers find an event in it by its id or its type only by
+/// reading all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unindexed {
+    table: String,
+    /// Whether nothing is appended to it any more.
+    pub full: bool,
+}
+
+impl Unindexed {
+    /// The oldest one there is.
+    ///
+    /// # Errors
+    /// By the server's SQLSTATE.
+    pub async fn oldest(connection: &Connection) -> Result<Option<Self>> {
+        let row = connection.query_opt(NOT_INDEXED, &[]).await;
+        row.and_then(|row| {
+            row.map(|row| {
+                Ok(Self {
+                    table: row.try_get(0)?,
+                    full: row.try_get(1)?,
+                })
+            })
+            .transpose()
+        })
+        .map_err(|error| sql_fault("cannot look for segments of the log to index", error))
+    }
+
+    /// Gives it its indexes. Nothing is appended to it meanwhile: some second for a million events.
+    ///
+    /// # Errors
+    /// By the server's SQLSTATE; transient if somebody holds a lock on it.
+    pub async fn index(&self, connection: &Connection) -> Result<()> {
+        let indexed = connection.execute(INDEX, &[&self.table]).await;
+        indexed.map_err(|error| {
+            sql_fault(
+                format!("cannot index segment {} of the log", self.table),
+                error,
+            )
+        })?;
+        Ok(())
+    }
+}
+
 /// Names of the segments that hold these events.
 ///
 /// # Errors

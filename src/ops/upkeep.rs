@@ -2,6 +2,7 @@
 
 mod attempts;
 mod erasures;
+mod indexing;
 mod scheduled;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::attempts::drop_old_attempts;
 pub use self::erasures::follow_erasures;
+pub use self::indexing::index_segments;
 pub use self::scheduled::forget_done_events;
 use super::metrics::{Metrics, age};
 use super::settings::Settings;

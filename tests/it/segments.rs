@@ -1,5 +1,7 @@
 //! The log over time: how it is cut, when its parts go, and when the source may release its WAL.
 
+use std::cell::Cell;
+
 use tokio_postgres::Client;
 
 use crate::capture::Captured;
@@ -43,6 +45,110 @@ async fn segments_follow_each_other_without_a_gap_within_and_between_transaction
         segments.windows(2).all(|pair| pair[0].1 == pair[1].0),
         "{segments:?}"
     );
+}
+
+const ALL_INDEXED: &str = "select coalesce(bool_and(indexed), false) from rowhook.segments";
+
+async fn wait_until_indexed(client: &Client) {
+    wait_for(client, "the segments' indexes", async || {
+        client.query_one(ALL_INDEXED, &[]).await.unwrap().get(0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn full_segments_and_the_last_one_find_events_by_id_and_by_type() {
+    let captured = Captured::with(TABLE, |rowhook| rowhook.set("log.segment_size", 100)).await;
+    captured
+        .execute("insert into t select i, 'one' from generate_series(1, 250) i")
+        .await;
+    captured.logged(250).await;
+    wait_until_indexed(&captured.client).await;
+    captured.execute("set enable_seqscan = off").await;
+    for (condition, ends) in [
+        (
+            "event_id = '00000000-0000-8000-8000-000000000000'",
+            "_by_id",
+        ),
+        ("event_type = 't.none'", "_by_type"),
+    ] {
+        let sql = format!("explain select * from rowhook.events where {condition}");
+        let plan = captured.client.query(&sql, &[]).await.unwrap();
+        let lines: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        for segment in [1, 101, 201] {
+            let index = format!("events_{segment:012}{ends}");
+            assert!(
+                lines.iter().any(|line| line.contains(&index)),
+                "{index}: {lines:#?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_catches_up_is_indexed_when_it_has() {
+    let mut captured = Captured::tables(TABLE).await;
+    captured.stop().await;
+    for first in (1..=80_000).step_by(2_000) {
+        captured
+            .execute(&format!(
+                "insert into t select i, repeat(md5(i::text), 40) from generate_series({first}, {first} + 1999) i"
+            ))
+            .await;
+    }
+    captured.daemon = captured.rowhook.spawn_with(|command| {
+        command.env("FAILPOINTS", "log.begin=sleep(200)");
+    });
+    let sql = format!(
+        "select exists (select from rowhook.segments), ({ALL_INDEXED}),
+                (pg_current_wal_lsn() - confirmed_flush_lsn)::bigint
+           from pg_replication_slots where slot_name = $1"
+    );
+    let (client, slot) = (&captured.client, captured.database.slot());
+    let without = Cell::new(false);
+    wait_for(client, "the indexes", async || {
+        let row = client.query_one(&sql, &[&slot]).await.unwrap();
+        let (begun, indexed, behind): (bool, bool, i64) = (row.get(0), row.get(1), row.get(2));
+        let far = behind > 64 << 20;
+        assert!(!(far && indexed), "{behind} bytes behind");
+        without.set(without.get() || begun && far);
+        indexed
+    })
+    .await;
+    assert!(without.get(), "nobody saw it catch up");
+    captured.logged(80_000).await;
+}
+
+#[tokio::test]
+async fn a_lock_on_a_segment_holds_up_its_indexes_and_not_the_log() {
+    let captured = Captured::tables(TABLE).await;
+    captured.execute("insert into t values (1)").await;
+    captured.logged(1).await;
+    wait_until_indexed(&captured.client).await;
+    let holder = captured.database.client().await;
+    holder
+        .batch_execute(
+            "drop index rowhook.events_000000000001_by_id, rowhook.events_000000000001_by_type",
+        )
+        .await
+        .unwrap();
+    holder
+        .batch_execute("begin; lock table rowhook.events_000000000001 in row exclusive mode")
+        .await
+        .unwrap();
+    captured
+        .execute("update rowhook.segments set indexed = false; insert into t values (2)")
+        .await;
+    wait_for(&captured.client, "indexing that waits", async || {
+        let sql = "select exists (select from pg_locks where mode = 'ShareLock' and not granted
+                    and database = (select oid from pg_database where datname = current_database()))";
+        captured.client.query_one(sql, &[]).await.unwrap().get(0)
+    })
+    .await;
+    captured.execute("insert into t values (3)").await;
+    captured.logged(3).await;
+    holder.batch_execute("commit").await.unwrap();
+    wait_until_indexed(&captured.client).await;
 }
 
 /// Makes the first events old, as if they had been logged long ago.
