@@ -3,8 +3,8 @@
 //! The server sends each message on its own as soon as the socket takes it. A reader that is always
 //! ready makes it pay a system call and a wake-up per message; one that lets data gather while much
 //! is coming gets it in few, large pieces. And what comes in one piece is one commit of the log: under
-//! many small transactions, commits of their own are what the application beside feels most. While
-//! little is coming nothing ever waits.
+//! many small transactions, commits of their own are what the application beside feels most: while they
+//! are many the log commits every few reads only. While little is coming nothing ever waits.
 //!
 //! What gathers is less than what surely has room on the way, so that the server does not wait for the
 //! reader. One that has fallen behind finds more than that each time, and waits less and less.
@@ -21,6 +21,13 @@ const WINDOW: Duration = Duration::from_millis(10);
 const MANY_TRANSACTIONS: f64 = 2_500.0;
 /// How long they gather at the most, in seconds. Twice as long gave `benches/run.sh app` no more.
 const LONGEST: f64 = 0.005;
+
+/// How far apart commits of the log are while transactions are many. Each one takes its turn at the WAL
+/// with those of the application. 50 and 100 ms gave `benches/run.sh app` no more.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(20);
+/// A batch of so many bytes is committed at once: more than an application at full speed brings in that
+/// time, and what a backlog brings in 2 ms.
+const WORTH_A_COMMIT: usize = 256 << 10;
 
 /// So many messages a second are much.
 const MUCH: f64 = 20_000.0;
@@ -52,6 +59,8 @@ pub(super) struct Pace {
     taken: Taken,
     pause: Option<Duration>,
     pause_ends: Option<Instant>,
+    /// Whether transactions are many.
+    many: bool,
 }
 
 impl Pace {
@@ -61,6 +70,7 @@ impl Pace {
             taken: Taken::default(),
             pause: None,
             pause_ends: None,
+            many: false,
         }
     }
 
@@ -71,7 +81,9 @@ impl Pace {
         self.taken.transactions = self.taken.transactions.saturating_add(taken.transactions);
         let elapsed = now.saturating_duration_since(self.since);
         if elapsed >= WINDOW {
-            self.pause = pause(self.taken, elapsed.as_secs_f64());
+            let seconds = elapsed.as_secs_f64();
+            self.pause = pause(self.taken, seconds);
+            self.many = f64::from(self.taken.transactions) / seconds >= MANY_TRANSACTIONS;
             self.taken = Taken::default();
             self.since = now;
         }
@@ -81,6 +93,18 @@ impl Pace {
     /// Until when data gathers; `None` if it is to be read at once.
     pub(super) fn gathers_until(&self, now: Instant) -> Option<Instant> {
         self.pause_ends.filter(|end| *end > now)
+    }
+
+    /// Until when a batch of so many bytes is not committed, where the last one was begun at `before`;
+    /// `None` if it is to be committed at once.
+    pub(super) fn commits_at(
+        &self,
+        before: Instant,
+        bytes: usize,
+        now: Instant,
+    ) -> Option<Instant> {
+        let at = before + COMMIT_INTERVAL;
+        (self.many && bytes < WORTH_A_COMMIT && at > now).then_some(at)
     }
 }
 
@@ -155,6 +179,28 @@ mod tests {
         assert_eq!(pause, None, "more is waiting");
         let pause = pause_of(times(SMALL, 500), MILLISECOND, true);
         assert_eq!(pause, None, "it fills at once what has room");
+    }
+
+    #[tokio::test]
+    async fn commits_keep_apart_only_while_transactions_are_many_and_batches_are_small() {
+        let start = Instant::now();
+        let after = |taken| {
+            let mut pace = Pace::new(start);
+            let now = start + WINDOW;
+            pace.took(taken, true, now);
+            (pace, now)
+        };
+        let (few, now) = after(times(SMALL, 24));
+        assert_eq!(few.commits_at(now, 100, now), None, "2,400 a second");
+        let (many, now) = after(times(SMALL, 26));
+        let next = now + COMMIT_INTERVAL;
+        assert_eq!(many.commits_at(now, 100, now), Some(next), "2,600 a second");
+        assert_eq!(many.commits_at(now, 100, next), None, "its time has come");
+        assert_eq!(many.commits_at(now, WORTH_A_COMMIT, now), None, "large");
+        let (mut lull, now) = after(times(SMALL, 100));
+        let later = now + Duration::from_secs(1);
+        lull.took(SMALL, true, later);
+        assert_eq!(lull.commits_at(later, 100, later), None, "after a lull");
     }
 
     #[tokio::test]

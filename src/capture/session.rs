@@ -149,6 +149,7 @@ impl Capturer {
             acknowledged_at: Instant::now(),
             pace: Pace::new(Instant::now()),
             timer: Timer::new().map_err(no_timer)?,
+            handed_over: Instant::now(),
             stream,
             control,
             intake,
@@ -188,6 +189,8 @@ struct Session<'a> {
     acknowledged_at: Instant,
     pace: Pace,
     timer: Timer,
+    /// When the last batch was given to the writer.
+    handed_over: Instant,
 }
 
 impl Session<'_> {
@@ -205,13 +208,17 @@ impl Session<'_> {
             if let Some(bytes) = self.stream.staged_bytes() {
                 self.capturer.metrics.staged_bytes.set(bytes);
             }
-            self.work_if_due()?;
+            // One time for all: what is not committed yet by it has a timer that ends behind it.
+            let now = Instant::now();
+            self.work_if_due(now)?;
             let has_room = self.intake.batch.bytes() < BATCH_BYTES && !self.intake.waits();
-            let gathers_until = self.pace.gathers_until(Instant::now());
+            let reads_at = self.pace.gathers_until(now);
+            let commits_at = self.batch_gathers_until(now);
+            let wakes_at = reads_at.into_iter().chain(commits_at).min();
             if !has_room {
                 self.stream.not_listening().await?;
             }
-            if !has_room || gathers_until.is_some() {
+            if !has_room || reads_at.is_some() {
                 self.stream.rest()?;
             }
             tokio::select! {
@@ -229,11 +236,11 @@ impl Session<'_> {
                 //    So are scheduled events that are due.
                 Some(due) = self.due.recv(), if self.intake.between_transactions() => self.intake.schedule(due)?,
                 // 5. The stream, as long as the batch has room and nothing is to gather.
-                received = self.stream.receive(), if has_room && gathers_until.is_none() => {
+                received = self.stream.receive(), if has_room && reads_at.is_none() => {
                     let received = received?;
                     self.take(received).await?;
                 }
-                timed = self.timer.reached(gathers_until) => timed.map_err(no_timer)?,
+                timed = self.timer.reached(wakes_at) => timed.map_err(no_timer)?,
                 // 6. The clock: positions with nothing to log in front of them.
                 _ = tick.tick() => self.confirm_idle(),
             }
@@ -274,11 +281,13 @@ impl Session<'_> {
 
     /// Gives the writer its next work, if it is free. What waits for the log comes first: nothing
     /// more is read before it has gone on.
-    fn work_if_due(&mut self) -> Result<()> {
+    fn work_if_due(&mut self, now: Instant) -> Result<()> {
         if self.intake.waits() && self.writer.is_some() {
             self.ask()?;
         }
-        self.append_if_due();
+        if self.batch_gathers_until(now).is_none() {
+            self.append_if_due();
+        }
         Ok(())
     }
 
@@ -318,10 +327,19 @@ impl Session<'_> {
         }
     }
 
+    /// Until when the batch gathers, though the writer is free; `None` if it does not.
+    fn batch_gathers_until(&self, now: Instant) -> Option<Instant> {
+        let batch = &self.intake.batch;
+        let committable = self.writer.is_some() && !batch.is_empty() && batch.at_boundary();
+        let until = self.pace.commits_at(self.handed_over, batch.bytes(), now);
+        until.filter(|_| committable)
+    }
+
     fn append(&mut self, chunk: Chunk) {
         let Some(mut writer) = self.writer.take() else {
             return;
         };
+        self.handed_over = Instant::now();
         self.working = Some(Box::pin(async move {
             let outcome = writer.append(&chunk).await;
             (
