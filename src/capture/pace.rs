@@ -74,8 +74,9 @@ impl Pace {
         }
     }
 
-    /// This was taken; `drained` if no more is waiting.
-    pub(super) fn took(&mut self, taken: Taken, drained: bool, now: Instant) {
+    /// This was taken since `began`; `drained` if no more is waiting. What is to come gathers from there
+    /// on, for it comes while this is taken in, too.
+    pub(super) fn took(&mut self, taken: Taken, drained: bool, began: Instant, now: Instant) {
         self.taken.messages = self.taken.messages.saturating_add(taken.messages);
         self.taken.bytes = self.taken.bytes.saturating_add(taken.bytes);
         self.taken.transactions = self.taken.transactions.saturating_add(taken.transactions);
@@ -87,7 +88,7 @@ impl Pace {
             self.taken = Taken::default();
             self.since = now;
         }
-        self.pause_ends = self.pause.filter(|_| drained).map(|pause| now + pause);
+        self.pause_ends = self.pause.filter(|_| drained).map(|pause| began + pause);
     }
 
     /// Until when data gathers; `None` if it is to be read at once.
@@ -148,7 +149,7 @@ mod tests {
         let (mut pace, mut now) = (Pace::new(start), start);
         while now < start + Duration::from_secs(1) {
             now += step;
-            pace.took(taken, drained, now);
+            pace.took(taken, drained, now, now);
         }
         pace.gathers_until(now).map(|end| end - now)
     }
@@ -187,7 +188,7 @@ mod tests {
         let after = |taken| {
             let mut pace = Pace::new(start);
             let now = start + WINDOW;
-            pace.took(taken, true, now);
+            pace.took(taken, true, now, now);
             (pace, now)
         };
         let (few, now) = after(times(SMALL, 24));
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(many.commits_at(now, WORTH_A_COMMIT, now), None, "large");
         let (mut lull, now) = after(times(SMALL, 100));
         let later = now + Duration::from_secs(1);
-        lull.took(SMALL, true, later);
+        lull.took(SMALL, true, later, later);
         assert_eq!(lull.commits_at(later, 100, later), None, "after a lull");
     }
 
@@ -232,17 +233,29 @@ mod tests {
         assert_eq!(pause, Some(Duration::from_micros(500)));
     }
 
+    #[tokio::test]
+    async fn what_is_taken_in_for_long_has_gathered_meanwhile() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        let began = start + WINDOW;
+        let (soon, late) = (began + Duration::from_micros(100), began + 10 * MILLISECOND);
+        pace.took(times(SMALL, 160), true, began, soon);
+        let end = pace.gathers_until(soon).unwrap();
+        assert!(end > soon && end < began + MILLISECOND, "{:?}", end - began);
+        assert_eq!(pace.gathers_until(late), None);
+    }
+
     /// As a server that fills what has room and then waits would be read: each time a full buffer.
     #[tokio::test]
     async fn a_reader_that_is_behind_waits_less_and_less() {
         let full = times(SMALL, 160 / 3);
         let start = Instant::now();
         let (mut pace, mut now) = (Pace::new(start), start);
-        pace.took(times(SMALL, 40), true, start + WINDOW);
+        pace.took(times(SMALL, 40), true, start + WINDOW, start + WINDOW);
         assert!(pace.gathers_until(start + WINDOW).is_some());
         for _ in 0..500 {
             now = pace.gathers_until(now).unwrap_or(now) + Duration::from_micros(100);
-            pace.took(full, true, now);
+            pace.took(full, true, now, now);
         }
         let pause = pace
             .gathers_until(now)
@@ -254,11 +267,11 @@ mod tests {
     async fn the_first_message_after_a_lull_is_read_at_once() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
-        pace.took(times(SMALL, 100), true, start + WINDOW);
+        pace.took(times(SMALL, 100), true, start + WINDOW, start + WINDOW);
         assert!(pace.gathers_until(start + WINDOW).is_some());
         let later = start + Duration::from_secs(60);
         assert_eq!(pace.gathers_until(later), None);
-        pace.took(SMALL, true, later);
+        pace.took(SMALL, true, later, later);
         assert_eq!(pace.gathers_until(later), None);
     }
 }

@@ -251,6 +251,7 @@ impl Session<'_> {
     async fn take(&mut self, first: Received) -> Result<()> {
         let mut next = Some(first);
         let mut taken = Taken::default();
+        let began = Instant::now();
         while let Some(received) = next {
             if let Received::Data { message, .. } = &received {
                 taken.bytes += message.len();
@@ -269,13 +270,13 @@ impl Session<'_> {
             let full =
                 self.intake.batch.bytes() >= BATCH_BYTES || self.intake.held_bytes() >= BATCH_BYTES;
             if full || taken.messages == MESSAGES_PER_TURN {
-                self.pace.took(taken, false, Instant::now());
+                self.pace.took(taken, false, began, Instant::now());
                 return Ok(());
             }
             next = self.stream.receive_read()?;
         }
         self.pace
-            .took(taken, self.stream.is_drained(), Instant::now());
+            .took(taken, self.stream.is_drained(), began, Instant::now());
         Ok(())
     }
 
