@@ -21,6 +21,7 @@
 #   reading     4   ROWS_IN_LOG or EVENTS; REQUESTS=1000
 #   log_size    2   ROWS_IN_LOG=100000000, or 10000000 where less than 120 GB of disk are free: the minutes
 #                   are those of 10000000. ROWS_IN_SMALL_LOG=1000000 APPENDED=200000 REQUESTS=1000
+#                   NOTE_WORDS=12 makes long records; 0 short ones: a third of the disk
 #   idle        4   IDLE_SECONDS=60, once for each run
 #   width batch tables webhooks match: how the rate changes; 8 in all. GROWTH_ROWS=100000
 #

@@ -112,12 +112,22 @@ class Drains:
         cluster.drop_slot(slot)
         return {"seconds": seconds}
 
+    def _until_indexed(self, slot):
+        """Seconds until readers find all of it by every index."""
+        began = time.monotonic()
+        while self.cluster.sql(slot, "select bool_and(indexed) from rowhook.segments").strip() != "t":
+            if time.monotonic() - began > 60:
+                raise Failed("the segments of the log were not indexed within a minute")
+            time.sleep(0.1)
+        return time.monotonic() - began
+
     def rowhook(self, slot, _):
         events = self.backlog.changes + 1
         began = time.monotonic()
         with self.daemons[slot] as daemon:
             first, _ = wait_logged(self.cluster, slot, events, daemon, self.sizes.drain_timeout)
             drain = {"seconds": time.monotonic() - began, "first": first} | daemon.cost()
+            drain["indexed"] = self._until_indexed(slot)
         logged = self.cluster.number(slot, "select count(*) from rowhook.events")
         if logged != events:
             raise Failed(f"{logged} events logged, {events} changes made")
@@ -140,6 +150,8 @@ def lines(backlog, drains, goals):
         yield Line(f"{backlog.words}, {where}", "rows/s", mine, theirs, reference, goal)
         if mine:
             yield Line(f"peak memory, {where}", "MiB", of(drains, transport, "rowhook", "peak"), goal=at_most(60))
+            indexed = of(drains, transport, "rowhook", "indexed")
+            yield Line(f"until the rest of its indexes is there, {where}", "s later", indexed)
             yield Line(f"CPU time, {where}", "s", of(drains, transport, "rowhook", "cpu"))
 
 
