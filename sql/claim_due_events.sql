@@ -8,7 +8,7 @@ with claimed as (
                     sum(coalesce(octet_length(d.data::text), 0)) over w as bytes
                from (select event_id, data, due_at, request
                        from rowhook.scheduled_events
-                      where logged_at is null and cancelled_at is null and due_at <= clock_timestamp()
+                      where logged_at is null and cancelled_at is null and due_at <= statement_timestamp()
                       order by due_at, request
                       limit $1) d
              window w as (order by d.due_at, d.request)) b

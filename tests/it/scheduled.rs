@@ -8,6 +8,22 @@ use crate::logged::{assert_dense, count, events, wait_for};
 
 const TABLE: &str = "create table posts (id int primary key, title text)";
 
+/// Of what waits only what is due is read, however much there is.
+#[tokio::test]
+async fn due_events_are_found_by_their_time() {
+    let captured = Captured::tables(TABLE).await;
+    captured
+        .execute(&format!(
+            "set enable_seqscan = off; prepare claim (bigint) as {}",
+            include_str!("../../sql/claim_due_events.sql")
+        ))
+        .await;
+    let plan = captured.client.query("explain execute claim (10)", &[]);
+    let plan: Vec<String> = plan.await.unwrap().iter().map(|row| row.get(0)).collect();
+    let by_time = |line: &String| line.contains("Index Cond: (due_at <= ");
+    assert!(plan.iter().any(by_time), "{plan:#?}");
+}
+
 fn id(accepted: &Value) -> String {
     accepted["id"].as_str().unwrap().to_owned()
 }

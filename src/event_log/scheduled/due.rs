@@ -120,8 +120,8 @@ pub async fn drop_old(client: &Client) -> Result<u64> {
     let sql = "delete from rowhook.scheduled_events where event_id in ( \
                select event_id from rowhook.scheduled_events \
                 where (logged_at is not null or cancelled_at is not null) \
-                  and coalesce(logged_at, cancelled_at) < clock_timestamp() - interval '24 hours' \
-                  and requested_at < clock_timestamp() - interval '24 hours' limit $1)";
+                  and coalesce(logged_at, cancelled_at) < statement_timestamp() - interval '24 hours' \
+                  and requested_at < statement_timestamp() - interval '24 hours' limit $1)";
     client
         .execute(sql, &[&FORGOTTEN_AT_ONCE])
         .await
