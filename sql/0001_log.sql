@@ -136,14 +136,14 @@ begin
 end $$;
 
 -- Adds the indexes that a segment is written without while the log catches up: two trees that are built at
--- once cost a fraction of two that grow row by row. Whoever holds a lock on the segment that is in the way is
--- not waited for: the writer would queue up behind.
-create function rowhook.index_segment(p_table_name text)
-returns void language plpgsql set search_path = pg_catalog
-  set lock_timeout = '200ms' set max_parallel_maintenance_workers = 0 as $$
+-- once cost less than two that grow row by row, and nobody waits for them. Nothing is appended to it meanwhile.
+-- p_patience: how long a lock in the way is waited for; the writer queues up behind.
+create function rowhook.index_segment(p_table_name text, p_patience interval)
+returns void language plpgsql set search_path = pg_catalog set max_parallel_maintenance_workers = 0 as $$
 begin
-  execute format('create index %I on rowhook.%I (event_id)', p_table_name || '_by_id', p_table_name);
-  execute format('create index %I on rowhook.%I (event_type text_pattern_ops, sequence_id)',
+  perform set_config('lock_timeout', (extract(epoch from p_patience) * 1000)::integer::text, true);
+  execute format('create index if not exists %I on rowhook.%I (event_id)', p_table_name || '_by_id', p_table_name);
+  execute format('create index if not exists %I on rowhook.%I (event_type text_pattern_ops, sequence_id)',
                  p_table_name || '_by_type', p_table_name);
   update rowhook.segments set indexed = true where table_name = p_table_name;
 end $$;

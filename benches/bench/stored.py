@@ -32,7 +32,7 @@ select i, gen_random_uuid(),
        'full', 'public', 'table' || i % 20, 700 + i, '0/1', 0
   from generate_series({first}::bigint, {last}::bigint) i
 """
-INDEX = "select rowhook.index_segment('events_' || lpad('{first}', 12, '0'))"
+INDEX = "select rowhook.index_segment('events_' || lpad('{first}', 12, '0'), '1 minute')"
 
 
 def affordable(rows):
@@ -77,7 +77,7 @@ class Logs:
         # Two at a time: each is one backend's work.
         for place in range(0, len(pieces), 2):
             self._insert(name, pieces[place : place + 2])
-        self.cluster.sql(name, "select rowhook.index_segment(table_name) from rowhook.segments where not indexed")
+        self.cluster.sql(name, "select rowhook.index_segment(table_name, '1 minute') from rowhook.segments where not indexed")
         self.cluster.sql(name, f"update rowhook.checkpoint set next_sequence_id = {events + 1}")
         self.cluster.sql(name, "vacuum analyze rowhook.events")
         self.cluster.checkpoint()

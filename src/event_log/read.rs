@@ -11,6 +11,7 @@ use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::checkpoint::from_pg;
+use super::segments::FIRST_NOT_INDEXED;
 use crate::event::{Action, Event, OldRow, Origin};
 use crate::fault::Result;
 use crate::wal::server_error::sql_fault;
@@ -71,7 +72,8 @@ pub async fn page(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
     Ok(events)
 }
 
-/// The same for several types: each one is looked for by itself, as no index has them in one order.
+/// The same for several types: each one is looked for by itself, as no index has them in one order; where
+/// there is no index yet, all of them at once.
 async fn page_of_types(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
     let each = Filter {
         types: Vec::new(),
@@ -88,10 +90,14 @@ async fn page_of_types(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
     };
     let sql = format!(
         "select {COLUMNS} from rowhook.events where sequence_id = any (array( \
-           select found.sequence_id from unnest(${types}::text[]) wanted (event_type), \
-                lateral (select sequence_id from rowhook.events {conditions} \
-                         {and} events.event_type = wanted.event_type \
-                         order by sequence_id {direction} limit ${limit}) found \
+           (select found.sequence_id from unnest(${types}::text[]) wanted (event_type), \
+                 lateral (select sequence_id from rowhook.events {conditions} \
+                          {and} events.event_type = wanted.event_type and sequence_id < {FIRST_NOT_INDEXED} \
+                          order by sequence_id {direction} limit ${limit}) found) \
+           union all \
+           (select sequence_id from rowhook.events {conditions} \
+             {and} events.event_type = any (${types}::text[]) and sequence_id >= {FIRST_NOT_INDEXED} \
+             order by sequence_id {direction} limit ${limit}) \
             order by 1 {direction} limit ${limit})) order by sequence_id {direction}"
     );
     let most = filter.bytes.unwrap_or(usize::MAX);
@@ -100,6 +106,32 @@ async fn page_of_types(client: &Client, filter: &Filter) -> Result<Vec<Event>> {
         events.reverse();
     }
     Ok(events)
+}
+
+/// Types that occur in the log, at most so many. From one to the next by the index, in the order of its
+/// bytes: as many steps as there are types, however long the log is; and those that have no index yet.
+///
+/// # Errors
+/// By the server's SQLSTATE.
+pub async fn types(client: &Client, limit: i64) -> Result<Vec<String>> {
+    let sql = format!(
+        "with recursive found (event_type) as ( \
+           (select event_type from rowhook.events where sequence_id < {FIRST_NOT_INDEXED} \
+             order by event_type using ~<~ limit 1) \
+           union all \
+           (select (select e.event_type from rowhook.events e \
+                     where e.event_type ~>~ found.event_type and e.sequence_id < {FIRST_NOT_INDEXED} \
+                     order by e.event_type using ~<~ limit 1) \
+              from found where found.event_type is not null)) \
+         select event_type from found where event_type is not null \
+         union select event_type from rowhook.events where sequence_id >= {FIRST_NOT_INDEXED} \
+         limit $1::bigint"
+    );
+    let fault = |error| sql_fault("cannot read the types of events", error);
+    let rows = client.query(&sql, &[&limit]).await.map_err(fault)?;
+    rows.iter()
+        .map(|row| row.try_get(0).map_err(fault))
+        .collect()
 }
 
 fn direction(filter: &Filter) -> &'static str {

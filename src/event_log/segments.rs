@@ -8,6 +8,8 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 
 use crate::fault::Result;
 use crate::wal::{Connection, server_error::sql_fault};
@@ -70,53 +72,65 @@ async fn those_who_read(connection: &Connection) -> Result<Vec<String>> {
         .map_err(|error| sql_fault("cannot look at the readers of the log", error))
 }
 
-/// The next segment that has not all its indexes.
+/// What a segment that still grows may hold when it is indexed: while it is, nothing is logged, some
+/// second for a million events. One that holds more waits until it is full.
+const MOST_INDEXED_AT_ONCE: i64 = 5_000_000;
+/// The writer waits behind whoever waits for a lock on the segment that it appends to. On a full one
+/// nobody does, and autovacuum gives way after a second (`deadlock_timeout`).
+const INDEX: &str = "select rowhook.index_segment($1, \
+                     case when $2 then interval '2 seconds' else interval '20 milliseconds' end)";
 const NOT_INDEXED: &str = "
     select s.table_name, s.end_id <= c.next_sequence_id from rowhook.segments s, rowhook.checkpoint c
-     where not s.indexed order by s.first_id limit 1";
-const INDEX: &str = "select rowhook.index_segment($1)";
+     where not s.indexed
+       and (s.end_id <= c.next_sequence_id or c.next_sequence_id - s.first_id <= $1)
+     order by s.first_id";
+
+/// The first sequence id from which on readers have no index of ids and types.
+pub(super) const FIRST_NOT_INDEXED: &str = "(select coalesce(min(s.first_id), 9223372036854775807) \
+     from rowhook.segments s where not s.indexed)";
 
 /// A segment that has not all its indexes: readers find an event in it by its id or its type only by
 /// reading all of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unindexed {
-    table: String,
+    /// Its name.
+    pub table: String,
     /// Whether nothing is appended to it any more.
     pub full: bool,
 }
 
 impl Unindexed {
-    /// The oldest one there is.
+    /// Those that can be indexed now, the oldest one first.
     ///
     /// # Errors
     /// By the server's SQLSTATE.
-    pub async fn oldest(connection: &Connection) -> Result<Option<Self>> {
-        let row = connection.query_opt(NOT_INDEXED, &[]).await;
-        row.and_then(|row| {
-            row.map(|row| {
-                Ok(Self {
-                    table: row.try_get(0)?,
-                    full: row.try_get(1)?,
-                })
+    pub async fn all(connection: &Connection) -> Result<Vec<Self>> {
+        let fault = |error| sql_fault("cannot look for segments of the log to index", error);
+        let rows = connection.query(NOT_INDEXED, &[&MOST_INDEXED_AT_ONCE]);
+        let rows = rows.await.map_err(fault)?;
+        let read = |row: &Row| -> Result<Self, tokio_postgres::Error> {
+            Ok(Self {
+                table: row.try_get(0)?,
+                full: row.try_get(1)?,
             })
-            .transpose()
-        })
-        .map_err(|error| sql_fault("cannot look for segments of the log to index", error))
+        };
+        rows.iter().map(|row| read(row).map_err(fault)).collect()
     }
 
-    /// Gives it its indexes. Nothing is appended to it meanwhile: some second for a million events.
+    /// Gives it its indexes; `false` if somebody holds a lock on it.
     ///
     /// # Errors
-    /// By the server's SQLSTATE; transient if somebody holds a lock on it.
-    pub async fn index(&self, connection: &Connection) -> Result<()> {
-        let indexed = connection.execute(INDEX, &[&self.table]).await;
-        indexed.map_err(|error| {
-            sql_fault(
+    /// By the server's SQLSTATE.
+    pub async fn index(&self, connection: &Connection) -> Result<bool> {
+        let indexed = connection.execute(INDEX, &[&self.table, &self.full]).await;
+        match indexed {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(false),
+            Err(error) => Err(sql_fault(
                 format!("cannot index segment {} of the log", self.table),
                 error,
-            )
-        })?;
-        Ok(())
+            )),
+        }
     }
 }
 

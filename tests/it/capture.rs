@@ -23,7 +23,14 @@ impl Captured {
     }
 
     pub(crate) async fn with(sql: &str, settings: impl FnOnce(Rowhook) -> Rowhook) -> Self {
-        let database = Database::create().await;
+        Self::of(Database::create().await, sql, settings).await
+    }
+
+    pub(crate) async fn of(
+        database: Database,
+        sql: &str,
+        settings: impl FnOnce(Rowhook) -> Rowhook,
+    ) -> Self {
         let client = database.client().await;
         client.batch_execute(sql).await.unwrap();
         let rowhook = settings(Rowhook::new(&database));

@@ -1,11 +1,12 @@
 //! The log over time: how it is cut, when its parts go, and when the source may release its WAL.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use tokio_postgres::Client;
 
 use crate::capture::Captured;
-use crate::cluster::Database;
+use crate::cluster::{Cluster, Database};
 use crate::logged::{assert_dense, count, events, wait_for, wait_for_event};
 use crate::receiver::{Receiver, Reply};
 
@@ -49,7 +50,7 @@ async fn segments_follow_each_other_without_a_gap_within_and_between_transaction
 
 const ALL_INDEXED: &str = "select coalesce(bool_and(indexed), false) from rowhook.segments";
 
-async fn wait_until_indexed(client: &Client) {
+pub(crate) async fn wait_until_indexed(client: &Client) {
     wait_for(client, "the segments' indexes", async || {
         client.query_one(ALL_INDEXED, &[]).await.unwrap().get(0)
     })
@@ -86,8 +87,73 @@ async fn full_segments_and_the_last_one_find_events_by_id_and_by_type() {
 }
 
 #[tokio::test]
+async fn types_are_found_in_segments_with_their_index_and_without() {
+    let captured = Captured::with(TABLE, |rowhook| rowhook.set("log.segment_size", 10)).await;
+    captured
+        .execute(
+            "insert into t select i, 'one' from generate_series(1, 15) i;
+             update t set v = 'two' where id <= 10; delete from t where id = 15",
+        )
+        .await;
+    captured.logged(26).await;
+    wait_until_indexed(&captured.client).await;
+    let list = async |more: &[&str]| {
+        let arguments = [&["events", "list", "--type", "t.*ed", "--json"], more].concat();
+        let lines = captured.rowhook.succeed(&arguments).await;
+        let ids = lines.lines().map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event["sequenceId"].as_i64().unwrap()
+        });
+        ids.collect::<Vec<_>>()
+    };
+    let all = list(&["--limit", "100"]).await;
+    assert_eq!(all, (1..=26).collect::<Vec<_>>());
+    for (first, from) in [(21, "000000000021"), (11, "000000000011")] {
+        captured
+            .execute(&format!(
+                "drop index rowhook.events_{from}_by_type, rowhook.events_{from}_by_id;
+                 update rowhook.segments set indexed = false where first_id = {first}"
+            ))
+            .await;
+        assert_eq!(list(&["--limit", "100"]).await, all);
+        assert_eq!(list(&["--limit", "12"]).await, all[14..]);
+        assert_eq!(list(&["--after", "3", "--limit", "12"]).await, all[3..15]);
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_cannot_be_indexed_is_told_and_holds_up_no_other() {
+    let captured = Captured::with(TABLE, |rowhook| rowhook.set("log.segment_size", 10)).await;
+    captured.execute("insert into t values (1)").await;
+    captured.logged(1).await;
+    wait_until_indexed(&captured.client).await;
+    captured
+        .execute(
+            "update rowhook.segments set indexed = false;
+             alter table rowhook.events_000000000001 rename to elsewhere;
+             insert into t select generate_series(2, 15)",
+        )
+        .await;
+    captured.logged(15).await;
+    wait_for(
+        &captured.client,
+        "the second segment's indexes",
+        async || {
+            let sql = "select indexed from rowhook.segments where first_id = 11";
+            captured.client.query_one(sql, &[]).await.unwrap().get(0)
+        },
+    )
+    .await;
+    let told = "a segment of the log has no index of ids and types";
+    captured.daemon.wait_for_log(told).await;
+}
+
+#[tokio::test]
 async fn a_log_that_catches_up_is_indexed_when_it_has() {
-    let mut captured = Captured::tables(TABLE).await;
+    // Of its own: how far it is behind is measured by the WAL of the whole cluster.
+    let cluster = Arc::new(Cluster::start(&[]).await);
+    let database = Database::create_in(&cluster).await;
+    let mut captured = Captured::of(database, TABLE, |rowhook| rowhook).await;
     captured.stop().await;
     for first in (1..=80_000).step_by(2_000) {
         captured
