@@ -19,7 +19,7 @@ do $$ declare
     seen bigint; first_seen bigint; first_at timestamptz;
 begin
     loop
-        seen := coalesce((select max(sequence_id) from rowhook.events), 0);
+        seen := {seen};
         if first_seen is null and seen > 0 then
             first_seen := seen;
             first_at := clock_timestamp();
@@ -32,6 +32,10 @@ begin
 end $$
 """
 
+NEWEST = "coalesce((select max(sequence_id) from rowhook.events), 0)"
+# The same, as the checkpoint is committed with the events: to ask a hundred segments is a load of its own.
+CHECKPOINT = "(select next_sequence_id - 1 from rowhook.checkpoint)"
+
 
 @dataclass
 class Backlog:
@@ -42,11 +46,11 @@ class Backlog:
     make: Callable
 
 
-def wait_logged(cluster, database, events, daemon, timeout="30min", pause=0.1):
+def wait_logged(cluster, database, events, daemon, timeout="30min", pause=0.1, seen=NEWEST):
     """Waits until so many events are logged: how many were seen at first, and the seconds from there."""
     command = cluster.command("psql", *cluster.psql(database))
     waiter = subprocess.Popen(
-        [*command, "-c", WAITER.format(events=events, pause=pause)],
+        [*command, "-c", WAITER.format(events=events, pause=pause, seen=seen)],
         env=cluster.environment(PGOPTIONS=f"-c statement_timeout={timeout}"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

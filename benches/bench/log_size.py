@@ -4,7 +4,7 @@ import random
 import time
 
 from . import orders
-from .drain import wait_logged
+from .drain import CHECKPOINT, wait_logged
 from .measure import percentile, rounds
 from .reading import Pages
 from .results import Line, ratio_at_least, ratio_at_most
@@ -39,7 +39,7 @@ class Sides:
         self.end[events] += changes
         began = time.monotonic()
         with daemon:
-            wait_logged(self.logs.cluster, name, self.end[events], daemon)
+            wait_logged(self.logs.cluster, name, self.end[events], daemon, seen=CHECKPOINT)
             self.found[events]["append"].append(changes / (time.monotonic() - began))
 
 
