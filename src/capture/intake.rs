@@ -176,6 +176,18 @@ impl Intake {
         self.batch.take()
     }
 
+    /// Takes the transactions that are complete in the batch; `None` where there are none.
+    pub(super) fn take_complete(&mut self) -> Option<Chunk> {
+        let chunk = self.batch.take_complete()?;
+        self.recall.handed_over();
+        if self.batch.at_boundary() {
+            self.objects.handed_over();
+        } else {
+            self.objects.handed_over_in_part();
+        }
+        Some(chunk)
+    }
+
     /// Takes one message in; `true` where it ends a transaction.
     ///
     /// # Errors

@@ -98,6 +98,11 @@ impl Objects {
     /// The batch was handed over: its rows may be forgotten from here on.
     pub(super) fn handed_over(&mut self) {
         self.is_behind = false;
+        self.handed_over_in_part();
+    }
+
+    /// The batch was handed over but for the transaction that runs.
+    pub(super) fn handed_over_in_part(&mut self) {
         self.known.handed_over();
     }
 }

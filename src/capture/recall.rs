@@ -19,7 +19,9 @@ type Rows = HashMap<Arc<str>, HashMap<ByteString, Option<ByteString>>>;
 /// What is known of rows without asking, in two halves: the older one is dropped as a whole.
 ///
 /// A question to the log sees what the writer was given. What still gathers in the batch stands
-/// here, because a half is only dropped when the batch is handed over.
+/// here, because a half is only dropped when the batch is handed over, and holds nothing then that the
+/// batch took in since it was handed over before: a transaction of which the writer does not get all
+/// stays known.
 #[derive(Debug, Default)]
 pub(super) struct Recall {
     young: Rows,
@@ -49,7 +51,8 @@ impl Recall {
         self.old.remove(resource);
     }
 
-    /// The batch was handed over to the writer: its rows may be forgotten from here on.
+    /// The batch was handed over to the writer, but for the transaction that runs at the most: what is
+    /// remembered since the last time may be forgotten the next time.
     pub(super) fn handed_over(&mut self) {
         if self.young_bytes > HALF {
             self.old = std::mem::take(&mut self.young);

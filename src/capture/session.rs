@@ -317,13 +317,21 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Starts to append what has gathered, if the writer is free: at once where a transaction ends,
-    /// in parts where one does not end within a batch.
+    /// Starts to append what has gathered, if the writer is free: the transactions that are complete,
+    /// and one that does not end within a batch in parts.
     fn append_if_due(&mut self) {
-        let batch = &self.intake.batch;
-        let due = !batch.is_empty() && (batch.at_boundary() || batch.bytes() >= BATCH_BYTES);
-        if due && self.writer.is_some() {
-            let chunk = self.intake.take_batch();
+        self.append_complete();
+        if self.writer.is_some() && self.intake.batch.bytes() >= BATCH_BYTES {
+            let part = self.intake.take_batch();
+            self.append(part);
+        }
+    }
+
+    /// Starts to append the transactions that are complete, if the writer is free.
+    fn append_complete(&mut self) {
+        if self.writer.is_some()
+            && let Some(chunk) = self.intake.take_complete()
+        {
             self.append(chunk);
         }
     }
@@ -331,7 +339,7 @@ impl Session<'_> {
     /// Until when the batch gathers, though the writer is free; `None` if it does not.
     fn batch_gathers_until(&self, now: Instant) -> Option<Instant> {
         let batch = &self.intake.batch;
-        let committable = self.writer.is_some() && !batch.is_empty() && batch.at_boundary();
+        let committable = self.writer.is_some() && batch.has_complete();
         let until = self.pace.commits_at(self.handed_over, batch.bytes(), now);
         until.filter(|_| committable)
     }
@@ -430,9 +438,7 @@ impl Session<'_> {
     /// acknowledged and comes again.
     async fn finish(&mut self) -> Result<Ended> {
         loop {
-            if self.intake.batch.at_boundary() {
-                self.append_if_due();
-            }
+            self.append_complete();
             if self.working.is_none() {
                 return Ok(Ended::Stopped);
             }

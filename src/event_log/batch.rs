@@ -62,9 +62,9 @@ pub struct Batch {
     marks: Vec<Mark>,
     next_sequence_id: i64,
     count: usize,
-    /// The last transaction that is complete in this batch; `None` while the first one runs.
-    end: Option<TransactionEnd>,
-    /// Whether rows follow that end: the batch stops in the middle of a transaction.
+    /// Where the last transaction that is complete in it ends; `None` while the first one runs.
+    complete: Option<Complete>,
+    /// Whether anything follows that: the batch stops in the middle of a transaction.
     open: bool,
     /// What its rows add to backfills.
     progress: Vec<Progress>,
@@ -72,6 +72,19 @@ pub struct Batch {
     scheduled: Vec<(Uuid, i64)>,
     /// Who wants to know when it is durable.
     waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// What a batch held when a transaction ended.
+#[derive(Clone, Copy)]
+struct Complete {
+    end: TransactionEnd,
+    /// Bytes of rows.
+    rows: usize,
+    marks: usize,
+    next_sequence_id: i64,
+    count: usize,
+    progress: usize,
+    scheduled: usize,
 }
 
 /// What is needed to give a logged event to readers without reading it back.
@@ -114,7 +127,7 @@ impl Batch {
             marks: Vec::new(),
             next_sequence_id,
             count: 0,
-            end: None,
+            complete: None,
             open: false,
             progress: Vec::new(),
             scheduled: Vec::new(),
@@ -191,15 +204,23 @@ impl Batch {
 
     /// Notes that a transaction is complete.
     pub fn commit(&mut self, end: TransactionEnd) {
-        let before = self.end.and_then(|end| end.commit_time);
-        self.end = Some(TransactionEnd {
-            commit_time: end.commit_time.or(before),
-            ..end
+        let before = self.complete.and_then(|complete| complete.end.commit_time);
+        self.complete = Some(Complete {
+            end: TransactionEnd {
+                commit_time: end.commit_time.or(before),
+                ..end
+            },
+            rows: self.rows.len(),
+            marks: self.marks.len(),
+            next_sequence_id: self.next_sequence_id,
+            count: self.count,
+            progress: self.progress.len(),
+            scheduled: self.scheduled.len(),
         });
         self.open = false;
     }
 
-    /// Someone wants to know when all that it holds now is durable.
+    /// Someone wants to know when what is complete now is durable.
     pub fn tell_when_durable(&mut self, waiting: oneshot::Sender<()>) {
         self.waiting.push(waiting);
     }
@@ -219,7 +240,7 @@ impl Batch {
     /// Whether there is nothing to log and nothing to acknowledge.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.has_content() && self.end.is_none()
+        !self.has_content() && self.complete.is_none()
     }
 
     /// Whether it holds anything to commit.
@@ -234,6 +255,12 @@ impl Batch {
         !self.open
     }
 
+    /// Whether it holds a transaction that is complete.
+    #[must_use]
+    pub fn has_complete(&self) -> bool {
+        self.complete.is_some()
+    }
+
     /// Takes the buffer of a chunk that is done, unless readers still share it.
     pub fn reuse(&mut self, chunk: Chunk) {
         if chunk.rows.is_unique() && chunk.rows.len() <= MOST_ROOM {
@@ -241,6 +268,35 @@ impl Batch {
             rows.clear();
             self.spare = Some(rows);
         }
+    }
+
+    /// Takes the transactions that are complete, and leaves what it holds of the next one: they do not
+    /// wait for that. `None` where there are none.
+    pub fn take_complete(&mut self) -> Option<Chunk> {
+        let complete = self.complete?;
+        if !self.open {
+            return Some(self.take());
+        }
+        let next_sequence_id =
+            std::mem::replace(&mut self.next_sequence_id, complete.next_sequence_id);
+        let count = std::mem::replace(&mut self.count, complete.count) - complete.count;
+        let rows = self.rows.split_off(complete.rows);
+        let mut marks = self.marks.split_off(complete.marks);
+        let progress = self.progress.split_off(complete.progress);
+        let scheduled = self.scheduled.split_off(complete.scheduled);
+        self.open = false;
+        let chunk = self.take();
+        for mark in &mut marks {
+            mark.parts.move_back(complete.rows);
+        }
+        self.rows.extend_from_slice(&rows);
+        self.marks.append(&mut marks);
+        self.next_sequence_id = next_sequence_id;
+        self.count = count;
+        self.progress = progress;
+        self.scheduled = scheduled;
+        self.open = true;
+        Some(chunk)
     }
 
     /// Takes what has gathered and leaves an empty batch that goes on behind it.
@@ -268,8 +324,8 @@ impl Batch {
             rows: full.rows.into(),
             count: full.count,
             next_sequence_id: full.next_sequence_id,
-            end: match full.end {
-                Some(end) if !full.open => End::Transaction(end),
+            end: match full.complete {
+                Some(complete) if !full.open => End::Transaction(complete.end),
                 _ => End::Open,
             },
             progress: full.progress,
@@ -399,6 +455,57 @@ mod tests {
         assert_eq!(batch.take().bytes(), 0);
         assert_eq!(batch.rows.as_ptr(), again);
         assert!(batch.rows.is_empty());
+    }
+
+    #[test]
+    fn what_is_complete_goes_without_the_transaction_that_runs() {
+        let shape = Arc::new(Shape::of_notes("note"));
+        let push = |batch: &mut Batch, record: &str| {
+            let transaction = Transaction {
+                commit_lsn: Lsn(1),
+                commit_time: 0,
+                xid: 1,
+                context: None,
+            };
+            let draft = Draft::noted(record.as_bytes());
+            batch
+                .push(&transaction, 0, Uuid::nil(), &shape, &draft, true)
+                .unwrap();
+        };
+        let records = |chunk: &Chunk| -> Vec<(i64, String)> {
+            let events = chunk.events().into_iter();
+            events
+                .map(|it| (it.sequence_id, it.record.unwrap().to_string()))
+                .collect()
+        };
+        let end = TransactionEnd {
+            commit_lsn: Lsn(10),
+            end_lsn: Lsn(11),
+            commit_time: Some(7),
+        };
+        let mut batch = Batch::new(1);
+        push(&mut batch, "[1]");
+        assert!(batch.take_complete().is_none(), "it runs");
+        batch.commit(end);
+        push(&mut batch, "[20]");
+        batch.scheduled(Uuid::nil(), 2);
+
+        let whole = batch.take_complete().unwrap();
+        assert!(matches!(whole.end, End::Transaction(_)));
+        assert_eq!(records(&whole), [(1, "[1]".to_owned())]);
+        assert_eq!((whole.count, whole.next_sequence_id), (1, 2));
+        assert!(whole.scheduled.is_empty() && !batch.has_complete() && !batch.at_boundary());
+
+        push(&mut batch, "[300]");
+        batch.commit(end);
+        let rest = batch.take_complete().unwrap();
+        assert!(batch.is_empty());
+        assert_eq!(
+            records(&rest),
+            [(2, "[20]".to_owned()), (3, "[300]".to_owned())]
+        );
+        assert_eq!((rest.count, rest.next_sequence_id), (2, 4));
+        assert_eq!(rest.scheduled, [(Uuid::nil(), 2)]);
     }
 
     #[test]

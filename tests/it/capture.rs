@@ -255,6 +255,28 @@ async fn a_large_transaction_appears_at_once_and_once() {
 }
 
 #[tokio::test]
+async fn what_came_before_a_large_transaction_does_not_wait_for_it() {
+    let mut captured = Captured::tables("create table t (id int primary key, v text)").await;
+    captured.stop().await;
+    captured.execute("insert into t values (-1, '')").await;
+    // While the first one is appended, the second and the beginning of the large one come together. It
+    // ends where the first part of the large one is appended.
+    let mut daemon = captured.rowhook.spawn_with(|command| {
+        command.env("FAILPOINTS", "log.begin=1*sleep(2000);log.part=return");
+    });
+    daemon.wait_for_log("streaming").await;
+    captured.execute("insert into t values (0, '')").await;
+    captured
+        .execute("insert into t select i, repeat('x', 100) from generate_series(1, 50000) i")
+        .await;
+    assert_eq!(daemon.wait_exit().await, None);
+    assert_eq!(count(&captured.client).await, 2);
+
+    captured.daemon = captured.rowhook.spawn_ready().await;
+    assert_dense(&captured.logged(50_002).await);
+}
+
+#[tokio::test]
 async fn records_equal_what_postgres_itself_makes_of_the_row() {
     let captured = Captured::tables(
         "create table t (
