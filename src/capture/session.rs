@@ -295,7 +295,8 @@ impl Session<'_> {
     /// Asks the log for what the messages that wait need.
     fn ask(&mut self) -> Result<()> {
         if self.intake.hands_over_first() {
-            let chunk = self.intake.take_batch();
+            let complete = self.intake.take_complete();
+            let chunk = complete.unwrap_or_else(|| self.intake.take_batch());
             self.append(chunk);
             return Ok(());
         }

@@ -54,6 +54,9 @@ const LONGEST_JSON: usize = (1 << 30) - (4 << 20);
 /// Room that a batch has from the start at the most: for what is gathered, and the row that goes beyond.
 const MOST_ROOM: usize = 4 << 20;
 
+/// A buffer that one large row has made larger than this does not serve again.
+const MOST_SPARE: usize = 2 * MOST_ROOM;
+
 /// The batch that fills.
 pub struct Batch {
     rows: Vec<u8>,
@@ -263,10 +266,12 @@ impl Batch {
 
     /// Takes the buffer of a chunk that is done, unless readers still share it.
     pub fn reuse(&mut self, chunk: Chunk) {
-        if chunk.rows.is_unique() && chunk.rows.len() <= MOST_ROOM {
+        if chunk.rows.is_unique() {
             let mut rows = Vec::from(chunk.rows);
-            rows.clear();
-            self.spare = Some(rows);
+            if rows.capacity() <= MOST_SPARE {
+                rows.clear();
+                self.spare = Some(rows);
+            }
         }
     }
 
@@ -285,11 +290,18 @@ impl Batch {
         let progress = self.progress.split_off(complete.progress);
         let scheduled = self.scheduled.split_off(complete.scheduled);
         self.open = false;
+        if self.rows.capacity() > MOST_SPARE {
+            self.rows.shrink_to_fit();
+        }
         let chunk = self.take();
         for mark in &mut marks {
             mark.parts.move_back(complete.rows);
         }
-        self.rows.extend_from_slice(&rows);
+        if rows.len() > self.rows.capacity() {
+            self.rows = rows;
+        } else {
+            self.rows.extend_from_slice(&rows);
+        }
         self.marks.append(&mut marks);
         self.next_sequence_id = next_sequence_id;
         self.count = count;
@@ -506,6 +518,27 @@ mod tests {
         );
         assert_eq!((rest.count, rest.next_sequence_id), (2, 4));
         assert_eq!(rest.scheduled, [(Uuid::nil(), 2)]);
+    }
+
+    #[test]
+    fn no_large_row_of_the_next_transaction_stays_with_what_is_complete() {
+        let mut batch = Batch::new(1);
+        batch.rows.resize(1_000, b'x');
+        batch.commit(TransactionEnd {
+            commit_lsn: Lsn(10),
+            end_lsn: Lsn(11),
+            commit_time: None,
+        });
+        batch.rows.resize(2 * MOST_SPARE, b'y');
+        batch.open = true;
+        let complete = batch.take_complete().unwrap();
+        assert_eq!(complete.bytes(), 1_000);
+        batch.reuse(complete);
+        assert!(batch.spare.as_ref().is_none_or(|it| it.capacity() <= 1_000));
+        let rest = batch.take();
+        assert_eq!(rest.bytes(), 2 * MOST_SPARE - 1_000);
+        batch.reuse(rest);
+        assert!(batch.spare.as_ref().is_none_or(|it| it.capacity() <= 1_000));
     }
 
     #[test]
