@@ -32,6 +32,10 @@ use crate::wal::{Connection, DurablePosition as _, Lsn, Received, Source, Stream
 /// still running is streamed on into the open COPY.
 const BATCH_BYTES: usize = 3 << 20;
 
+/// So many bytes of a batch wait for the end of the transaction that runs. It mostly comes within
+/// microseconds, and then nothing needs to be taken apart.
+const WAITS_FOR_BYTES: usize = 256 << 10;
+
 /// Messages that are taken in a row before the loop looks at anything else.
 const MESSAGES_PER_TURN: u32 = 256;
 
@@ -318,10 +322,14 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Starts to append what has gathered, if the writer is free: the transactions that are complete,
-    /// and one that does not end within a batch in parts.
+    /// Starts to append what has gathered, if the writer is free: at once where a transaction ends. One
+    /// that is large keeps those in front of it no longer, and is appended in parts where it does not end
+    /// within a batch.
     fn append_if_due(&mut self) {
-        self.append_complete();
+        let batch = &self.intake.batch;
+        if batch.at_boundary() || batch.bytes() >= WAITS_FOR_BYTES {
+            self.append_complete();
+        }
         if self.writer.is_some() && self.intake.batch.bytes() >= BATCH_BYTES {
             let part = self.intake.take_batch();
             self.append(part);
