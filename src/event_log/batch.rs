@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use bytestring::ByteString;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::backfills::Progress;
-use super::copy::{self, Parts, Place, Span, ValueTooLong};
-use crate::event::{Action, Cut, Draft, Event, OldRow, Origin, Shape, unix_micros};
+use super::chunk::{Chunk, End, Mark, TransactionEnd};
+use super::copy::{self, Place, ValueTooLong};
+use crate::event::{Cut, Draft, Shape};
 use crate::wal::Lsn;
 
 /// The transaction that a change belongs to.
@@ -23,28 +23,6 @@ pub struct Transaction {
     pub xid: u32,
     /// What the application has said of it so far.
     pub context: Option<ByteString>,
-}
-
-/// Where the last complete transaction of a batch ends.
-#[derive(Debug, Clone, Copy)]
-pub struct TransactionEnd {
-    /// LSN of its commit record: goes into the checkpoint.
-    pub commit_lsn: Lsn,
-    /// End of that record: the position to acknowledge.
-    pub end_lsn: Lsn,
-    /// Microseconds since 2000-01-01 UTC; `None` where no transaction of the source ends.
-    pub commit_time: Option<i64>,
-}
-
-/// What a chunk ends with.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum End {
-    /// A transaction: what was appended since the last one is committed.
-    Transaction(TransactionEnd),
-    /// A position with nothing to log in front of it.
-    Position(Lsn),
-    /// Nothing: more of the same transaction follows.
-    Open,
 }
 
 /// Bytes of JSON in one row. Postgres makes no row of 1 GiB, before its values are compressed and
@@ -88,36 +66,6 @@ struct Complete {
     count: usize,
     progress: usize,
     scheduled: usize,
-}
-
-/// What is needed to give a logged event to readers without reading it back.
-struct Mark {
-    place: Place,
-    parts: Parts,
-    shape: Arc<Shape>,
-    action: Action,
-    old_row: OldRow,
-    unknown: Vec<String>,
-    as_text: Vec<String>,
-    context: Option<ByteString>,
-}
-
-/// A batch that is complete, or a part of a transaction that is too large for one.
-pub struct Chunk {
-    /// Rows of a binary COPY, without header and trailer.
-    pub(super) rows: Bytes,
-    /// Number of rows.
-    pub count: usize,
-    /// Sequence id behind the last row.
-    pub(super) next_sequence_id: i64,
-    pub(super) end: End,
-    /// What is committed with it, beside its rows.
-    pub progress: Vec<Progress>,
-    /// Scheduled events that it logs, and their sequence ids.
-    pub(super) scheduled: Vec<(Uuid, i64)>,
-    marks: Vec<Mark>,
-    /// Who wants to know when it is durable.
-    pub waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl Batch {
@@ -194,6 +142,7 @@ impl Batch {
             self.marks.push(Mark {
                 place,
                 parts,
+                moved: 0,
                 shape: Arc::clone(shape),
                 action: draft.action,
                 old_row: draft.old_row,
@@ -295,7 +244,7 @@ impl Batch {
         }
         let chunk = self.take();
         for mark in &mut marks {
-            mark.parts.move_back(complete.rows);
+            mark.moved += complete.rows;
         }
         if rows.len() > self.rows.capacity() {
             self.rows = rows;
@@ -345,89 +294,6 @@ impl Batch {
             marks: full.marks,
             waiting: full.waiting,
         }
-    }
-}
-
-impl Chunk {
-    /// No rows: only a position that may be acknowledged once the checkpoint says that it will be.
-    #[must_use]
-    pub fn position(position: Lsn) -> Self {
-        Self {
-            rows: Bytes::new(),
-            count: 0,
-            next_sequence_id: 0,
-            end: End::Position(position),
-            progress: Vec::new(),
-            scheduled: Vec::new(),
-            marks: Vec::new(),
-            waiting: Vec::new(),
-        }
-    }
-
-    /// Whether readers have nothing to see in it.
-    #[must_use]
-    pub fn is_position(&self) -> bool {
-        matches!(self.end, End::Position(_))
-    }
-
-    /// The events for readers in memory; they share the chunk's bytes. Empty if none were kept.
-    #[must_use]
-    pub fn events(&self) -> Vec<Event> {
-        self.marks.iter().map(|mark| self.event(mark)).collect()
-    }
-
-    /// Size of its rows.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Sequence id of its last event.
-    #[must_use]
-    pub fn last_sequence_id(&self) -> i64 {
-        self.next_sequence_id - 1
-    }
-
-    /// Commit time of its last transaction, microseconds since 2000-01-01 UTC; `None` for a part.
-    #[must_use]
-    pub fn commit_time(&self) -> Option<i64> {
-        match self.end {
-            End::Transaction(end) => end.commit_time,
-            End::Position(_) | End::Open => None,
-        }
-    }
-
-    fn event(&self, mark: &Mark) -> Event {
-        Event {
-            sequence_id: mark.place.sequence_id,
-            event_id: mark.place.event_id,
-            event_type: Arc::clone(mark.shape.event_type(mark.action)),
-            resource: Arc::clone(&mark.shape.resource),
-            resource_id: mark.parts.resource_id.and_then(|span| self.text(span)),
-            action: mark.action,
-            created_at: unix_micros(mark.place.commit_time),
-            record: mark.parts.record.and_then(|span| self.text(span)),
-            previous: mark.parts.previous.and_then(|span| self.text(span)),
-            context: mark.context.clone(),
-            data: mark.parts.data.and_then(|span| self.text(span)),
-            tenant: mark.parts.tenant.and_then(|span| self.text(span)),
-            related: mark.parts.related.and_then(|span| self.text(span)),
-            old_row: mark.old_row,
-            unknown: mark.unknown.clone(),
-            as_text: mark.as_text.clone(),
-            erased_at: None,
-            origin: Origin {
-                schema: Arc::clone(&mark.shape.schema),
-                table: Arc::clone(&mark.shape.table),
-                xid: mark.place.xid,
-                commit_lsn: mark.place.commit_lsn,
-                index: mark.place.index,
-            },
-        }
-    }
-
-    fn text(&self, span: Span) -> Option<ByteString> {
-        ByteString::try_from(self.rows.slice(span.start..span.end)).ok()
     }
 }
 

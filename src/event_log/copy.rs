@@ -48,25 +48,6 @@ pub(super) struct Parts {
     pub(super) related: Option<Span>,
 }
 
-impl Parts {
-    /// They stand so many bytes further in front now.
-    pub(super) fn move_back(&mut self, bytes: usize) {
-        let Self {
-            resource_id,
-            record,
-            previous,
-            data,
-            tenant,
-            related,
-        } = self;
-        let spans = [resource_id, record, previous, data, tenant, related];
-        for span in spans.into_iter().flatten() {
-            span.start -= bytes;
-            span.end -= bytes;
-        }
-    }
-}
-
 /// A run of bytes in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {

@@ -10,6 +10,7 @@ mod batch;
 pub mod breakers;
 pub mod by_time;
 mod checkpoint;
+mod chunk;
 mod copy;
 pub mod encoding;
 pub mod erasures;
@@ -37,8 +38,9 @@ mod settings;
 mod tail;
 mod writer;
 
-pub use batch::{Batch, Chunk, Transaction, TransactionEnd};
+pub use batch::{Batch, Transaction};
 pub use checkpoint::{Checkpoint, Durable};
+pub use chunk::{Chunk, TransactionEnd};
 pub use link::Link;
 pub use note::{Inlet, Note, WAITING_NOTES};
 pub use published::{Member, Published};

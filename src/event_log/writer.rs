@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use tokio_postgres::{CopyInSink, Statement};
 
 use super::backfills;
-use super::batch::{Chunk, End, TransactionEnd};
 use super::checkpoint::{Checkpoint, Durable, to_pg};
+use super::chunk::{Chunk, End, TransactionEnd};
 use super::copy::{COPY_EVENTS, HEADER, TRAILER};
 use super::history::{self, LastEvent};
 use super::objects::{self, Object};
