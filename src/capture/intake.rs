@@ -180,11 +180,7 @@ impl Intake {
     pub(super) fn take_complete(&mut self) -> Option<Chunk> {
         let chunk = self.batch.take_complete()?;
         self.recall.handed_over();
-        if self.batch.at_boundary() {
-            self.objects.handed_over();
-        } else {
-            self.objects.handed_over_in_part();
-        }
+        self.objects.handed_over();
         Some(chunk)
     }
 

@@ -90,19 +90,13 @@ impl Objects {
         self.is_behind
     }
 
-    /// The batch is empty, or was handed over.
+    /// The batch is empty: all of it was handed over.
     pub(super) fn caught_up(&mut self) {
         self.is_behind = false;
     }
 
-    /// The batch was handed over: its rows may be forgotten from here on.
+    /// The batch was handed over, as [`Recall::handed_over`] has it.
     pub(super) fn handed_over(&mut self) {
-        self.is_behind = false;
-        self.handed_over_in_part();
-    }
-
-    /// The batch was handed over but for the transaction that runs.
-    pub(super) fn handed_over_in_part(&mut self) {
         self.known.handed_over();
     }
 }
@@ -133,7 +127,7 @@ mod tests {
         let posts: Arc<str> = Arc::from("posts");
         objects.saw(&posts, &row(Action::Created, "{}"));
         assert!(objects.lack("posts", "1") && objects.are_behind());
-        objects.handed_over();
+        objects.caught_up();
         assert!(objects.lack("posts", "1") && !objects.are_behind());
         objects.put(object("posts", "1"), Some("{\"v\":1}".into()));
         assert!(!objects.lack("posts", "1"));
